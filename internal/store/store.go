@@ -1,0 +1,194 @@
+// Package store says what Weir keeps and what a backend promises about it.
+//
+// Everything that the API serves is a [Row]: generic columns that every kind
+// has, the document as the bytes that are sent, and private bytes that are
+// never sent. Beside the rows stand index entries ([Entry]), which serve
+// filters, references and cascades. A new kind needs no migration.
+//
+// The one implementation is package sqlstore, over SQLite and PostgreSQL;
+// package storetest holds both to the promises written here.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Key names one row for all time: an ID is never given out twice within its
+// kind, not even after the row is deleted.
+type Key struct {
+	// Kind is the engine's name of the kind, for example "iam/v2.ServiceAccount".
+	Kind string
+	// ID is the object's identifier, at most 255 bytes.
+	ID string
+}
+
+// Row is one stored object.
+type Row struct {
+	Key
+	// Org is the organization that the object belongs to. No read that names
+	// an organization ever returns a row of another one.
+	Org string
+	// Parent is the ID of the object that contains this one, or "".
+	Parent string
+	// Name is unique among the live rows with the same Org, Kind and Parent,
+	// byte for byte (case counts, no normalization); "" claims no name.
+	Name string
+	// Seq is the position in creation order. The store assigns it on Insert;
+	// it only grows and is never reused.
+	Seq int64
+	// Version counts the writes to the row, from 1 on. The store maintains it.
+	Version int64
+	// Created and Updated are kept to the microsecond, in UTC.
+	Created, Updated time.Time
+	// Body is the document as sent; Private is what is never sent (hashes).
+	// Both are opaque to the store, NUL bytes included.
+	Body, Private []byte
+}
+
+// Entry is one index entry of a row: the value of a field that lists can be
+// filtered by, or a reference to another row.
+type Entry struct {
+	// Field is the dotted path of the field, for example "spec.owner".
+	Field string
+	// Value is the field's value; for a reference the ID referred to.
+	Value string
+	// Target is the kind referred to, or "" for a plain value.
+	Target string
+}
+
+// Field names with a meaning of their own in a [Condition]: they are columns
+// of the row and need no entry.
+const (
+	FieldID     = "id"
+	FieldName   = "name"
+	FieldParent = "parent"
+)
+
+// Condition holds for a row whose Field has one of Values. No values: it
+// holds for no row.
+type Condition struct {
+	Field  string
+	Values []string
+}
+
+// Query selects live rows of one kind in one organization.
+type Query struct {
+	Org  string
+	Kind string
+	// Where must hold, all of them.
+	Where []Condition
+	// Visible, where not nil, must hold too, at least one of them: it is the
+	// part of the organization that the caller may see. An empty list that is
+	// not nil selects nothing.
+	Visible []Condition
+	// After is exclusive: only rows with a greater Seq (or, with Backward, a
+	// smaller one; there 0 means from the end).
+	After    int64
+	Backward bool
+	// Limit is the greatest number of rows returned; it must be at least 1.
+	Limit int
+}
+
+// Reader reads. Outside a transaction each call sees all that was committed
+// before it began.
+type Reader interface {
+	// Get returns the live row, or ErrNotFound. An empty org matches rows of
+	// any organization: only authentication and upkeep ask like that.
+	Get(ctx context.Context, org string, key Key) (*Row, error)
+	// List returns the selected rows in the order of Seq, or in the opposite
+	// order with Backward. Its cost depends on Limit and not on After. Private
+	// is not read.
+	List(ctx context.Context, q Query) ([]Row, error)
+	// Count returns how many rows Where and Visible select; After, Backward
+	// and Limit do not count.
+	Count(ctx context.Context, q Query) (int64, error)
+	// Referrers returns the live rows with an entry that refers to the key,
+	// each with the entry's field, in the order of Seq, at most limit of them.
+	// It is not bound to an organization.
+	Referrers(ctx context.Context, to Key, limit int) ([]Referrer, error)
+	// Setting returns the value stored under the name, or ErrNotFound.
+	Setting(ctx context.Context, name string) ([]byte, error)
+}
+
+// Referrer is a row that refers to another one.
+type Referrer struct {
+	Row
+	Field string
+}
+
+// Tx is a transaction: all of its writes are kept, or none. Its reads see its
+// own writes.
+type Tx interface {
+	Reader
+	// Lock is Get for a row that this transaction is about to write: until it
+	// ends, no other transaction changes, locks or pins the row.
+	Lock(ctx context.Context, org string, key Key) (*Row, error)
+	// Pin is Get for a row that this transaction relies on, such as the target
+	// of a new reference: until it ends, no other transaction deletes the row,
+	// while others may pin it too.
+	Pin(ctx context.Context, org string, key Key) (*Row, error)
+	// Insert stores a new row and its entries and sets r.Seq and r.Version. It
+	// answers *ErrTaken when the ID was ever used within the kind, or when a
+	// live row has the name; the transaction may go on after that.
+	Insert(ctx context.Context, r *Row, entries []Entry) error
+	// Update replaces Name, Body, Private, Updated and all entries of the live
+	// row r.Key, and sets r.Version. It answers ErrNotFound, or *ErrTaken for
+	// the name. Org, Parent, Seq and Created never change.
+	Update(ctx context.Context, r *Row, entries []Entry) error
+	// Delete ends the live row: its content and entries go, its ID stays
+	// taken. It answers ErrNotFound. Rows that refer to it are not touched.
+	Delete(ctx context.Context, key Key, at time.Time) error
+	// PutSetting stores the value under the name if there is none yet, and
+	// reports whether it did.
+	PutSetting(ctx context.Context, name string, value []byte) (bool, error)
+}
+
+// Store is a database that is open and migrated.
+type Store interface {
+	Reader
+	// Update runs fn in a transaction and returns once what it wrote is
+	// durable: it survives SIGKILL and power loss from then on. An error of fn
+	// undoes everything that fn wrote and is returned as it is. Transactions
+	// appear to happen one after the other with regard to the rows that they
+	// lock, pin, insert or find taken.
+	//
+	// fn may run more than once (when the database asks to try again), so it
+	// must have no effect but through its Tx; it must not call the Store, and
+	// it must be quick, since on SQLite other writers wait for it. Concurrent
+	// transactions may share one commit, but never a failure.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+	// Close waits for transactions under way and closes the database.
+	Close() error
+}
+
+// ErrNotFound is returned for what is not there, was deleted, or belongs to
+// another organization.
+var ErrNotFound = errors.New("store: not found")
+
+// ErrUnavailable is wrapped by errors that mean that the database cannot be
+// reached or refuses work right now; trying again later may help.
+var ErrUnavailable = errors.New("store: database unavailable")
+
+// ErrSchemaTooNew is wrapped by the error of opening a database that a newer
+// Weir has migrated.
+var ErrSchemaTooNew = errors.New("store: database schema is newer than this program")
+
+// ErrTaken is returned by a write that collides with another row.
+type ErrTaken struct {
+	// By is the key of the row in the way.
+	By Key
+	// Name is the name in dispute, or "" when the ID is.
+	Name string
+}
+
+func (e *ErrTaken) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("store: %s ID is taken", e.By.Kind)
+	}
+	return fmt.Sprintf("store: %s name is taken by %s", e.By.Kind, e.By.ID)
+}
