@@ -1,0 +1,109 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Code is one row of the table of error codes: what kind of failure it is,
+// what it means, and what the user can do about it. The page that an error's
+// doc_url names is made from it.
+type Code struct {
+	// Name is the code as errors[].code has it, in lower case.
+	Name string
+	// Status is the HTTP status of answers with this code.
+	Status int
+	// Title names the failure, the same in every occurrence.
+	Title string
+	// Meaning and Remedy are whole sentences: what happened in general, and
+	// what to do next.
+	Meaning, Remedy string
+}
+
+// Upper is the code as error.code has it: RESOURCE_NOT_FOUND.
+func (c *Code) Upper() string { return strings.ToUpper(c.Name) }
+
+// The codes. Names and titles follow facts of the real service where one is
+// known (the vendor's examples and recorded answers).
+var (
+	MalformedRequest = &Code{"malformed_request", http.StatusBadRequest, "Malformed Request",
+		"The request could not be read as HTTP with a JSON object in its body.",
+		"Correct the request at the position that the message names and send it again."}
+	InvalidParameter = &Code{"invalid_parameter", http.StatusBadRequest, "Invalid Parameter",
+		"A query parameter has a value that the operation does not take.",
+		"Correct the parameter that source.parameter names; the API reference lists what it takes."}
+	InvalidPageToken = &Code{"invalid_page_token", http.StatusBadRequest, "Invalid Page Token",
+		"The page token was not issued by this server for this list with these filters, or it is too old.",
+		"Start again from the first page, and follow the links in metadata unchanged."}
+	BadRequest = &Code{"bad_request", http.StatusBadRequest, "Bad Request",
+		"The request was understood, but the state of the object does not allow it.",
+		"Read the object, and repeat the request when its state allows it."}
+	Unauthenticated = &Code{"user_unauthenticated", http.StatusUnauthorized, "Authentication Required",
+		"The request carries no valid credentials for this operation.",
+		"Send a Cloud API key and its secret as HTTP Basic credentials; 'weir keys create' makes a new key when none is left."}
+	UserUnauthorized = &Code{"user_unauthorized", http.StatusForbidden, "User Access Unauthorized",
+		"The caller is known, but no role allows it this operation here.",
+		"Ask an administrator of the organization for a role that allows it."}
+	ForbiddenAccess = &Code{"forbidden_access", http.StatusForbidden, "Forbidden Access",
+		"The object does not exist, or the caller may not know of it.",
+		"Check the identifier, or ask an administrator of the organization for access."}
+	HTTPSRequired = &Code{"https_required", http.StatusForbidden, "HTTPS Required",
+		"Plain HTTP is answered on loopback only, or for a trusted proxy that says it terminated TLS.",
+		"Call the server over HTTPS."}
+	RouteNotFound = &Code{"route_not_found", http.StatusNotFound, "Not Found",
+		"The API has no operation at this path.",
+		"Check the path; the API reference at /docs lists every operation."}
+	ResourceNotFound = &Code{"resource_not_found", http.StatusNotFound, "Resource Not Found",
+		"The object does not exist, or the caller may not know of it.",
+		"Check the identifier, and list the objects to see which exist."}
+	ServiceAccountNotFound = &Code{"service_account_not_found", http.StatusNotFound, "Service Account Not Found",
+		"The service account does not exist, or the caller may not know of it.",
+		"Check the identifier, and list the service accounts to see which exist."}
+	MethodNotAllowed = &Code{"method_not_allowed", http.StatusMethodNotAllowed, "Method Not Allowed",
+		"The path exists, but not with this method.",
+		"Use one of the methods in the Allow header."}
+	NotAcceptable = &Code{"not_acceptable", http.StatusNotAcceptable, "Not Acceptable",
+		"The operation answers in JSON only, and the Accept header excludes JSON.",
+		"Send Accept: application/json, or no Accept header."}
+	AlreadyExists = &Code{"resource_already_exists", http.StatusConflict, "Resource Already Exists",
+		"Another object already has a value that must be unique.",
+		"Choose another value, or use the object that the Location header names."}
+	InUse = &Code{"resource_in_use", http.StatusConflict, "Resource In Use",
+		"Other objects refer to this one.",
+		"Delete or change the objects that the message names first."}
+	PayloadTooLarge = &Code{"payload_too_large", http.StatusRequestEntityTooLarge, "Payload Too Large",
+		"The body of the request is larger than the server accepts.",
+		"Send a smaller body."}
+	UnsupportedMediaType = &Code{"unsupported_media_type", http.StatusUnsupportedMediaType, "Unsupported Media Type",
+		"The body of the request is not declared as JSON.",
+		"Send Content-Type: application/json."}
+	ValidationFailed = &Code{"invalid_configuration", http.StatusUnprocessableEntity, "Validation Failed",
+		"The request was read, but fields in it are missing or have values that are not allowed.",
+		"Correct each field that the errors point at and send the request again."}
+	TooManyRequests = &Code{"too_many_requests", http.StatusTooManyRequests, "Too Many Requests",
+		"More requests arrived than the limit allows.",
+		"Wait as long as the Retry-After header says, then try again with growing, jittered delays."}
+	Internal = &Code{"internal_error", http.StatusInternalServerError, "Internal Server Error",
+		"Something went wrong in the server; its log has the cause under the request's id.",
+		"Try again; if it persists, give the requestId to the server's operator."}
+	NotImplemented = &Code{"not_implemented", http.StatusNotImplemented, "Not Implemented",
+		"The operation is part of the public API, but this server does not serve it yet.",
+		"See /docs for the operations that are served."}
+	Unavailable = &Code{"service_unavailable", http.StatusServiceUnavailable, "Service Unavailable",
+		"The server cannot reach its database, or is shutting down.",
+		"Try again as the Retry-After header says; /readyz tells when the server is ready."}
+)
+
+// Codes lists every code, in the order of status and name.
+func Codes() []*Code {
+	return []*Code{
+		BadRequest, InvalidPageToken, InvalidParameter, MalformedRequest,
+		Unauthenticated,
+		ForbiddenAccess, HTTPSRequired, UserUnauthorized,
+		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
+		MethodNotAllowed, NotAcceptable,
+		AlreadyExists, InUse,
+		PayloadTooLarge, UnsupportedMediaType, ValidationFailed, TooManyRequests,
+		Internal, NotImplemented, Unavailable,
+	}
+}

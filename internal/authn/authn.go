@@ -1,0 +1,136 @@
+package authn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// Kinds of credentials, named as the API's security schemes.
+const (
+	SchemeCloudKey    = "cloud-api-key"
+	SchemeResourceKey = "resource-api-key"
+	// SchemeAPIKey is how some documents name the keys that reach management
+	// operations, without telling Cloud and Global ones apart.
+	SchemeAPIKey = "api-key"
+)
+
+// Keys of the kinds that authentication reads.
+const (
+	APIKeyKind      = "iam/v2.ApiKey"
+	RoleBindingKind = "iam/v2.RoleBinding"
+)
+
+// Caller is who makes a request.
+type Caller struct {
+	authz.Subject
+	// Scheme is the kind of credential; Credential is its public part, the
+	// key's id.
+	Scheme, Credential string
+}
+
+// Authenticator checks credentials against the store.
+type Authenticator struct {
+	Store  store.Reader
+	Hasher Hasher
+}
+
+// Authenticate returns the caller, or the error to answer with. accepted lists
+// the security schemes of the operation.
+func (a *Authenticator) Authenticate(r *http.Request, accepted []string) (*Caller, error) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return nil, unauthenticated("Basic", "Valid authentication credentials must be provided; send a Cloud API key with HTTP Basic authentication")
+	}
+	scheme, _, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return nil, unauthenticated("Basic", "This operation takes a Cloud API key with HTTP Basic authentication, and no other scheme")
+	}
+	id, secret, ok := r.BasicAuth()
+	if !ok {
+		return nil, invalidKey("The Authorization header is malformed; send 'Basic' and the Base64 of the API key, a colon and its secret")
+	}
+	return a.key(r.Context(), id, secret, accepted)
+}
+
+func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []string) (*Caller, error) {
+	var record KeyRecord
+	row, err := a.Store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		row = &store.Row{} // and go on: an unknown key costs what a wrong secret costs
+	case err != nil:
+		return nil, err
+	default:
+		if record, err = DecodeKeyRecord(row.Private); err != nil {
+			return nil, err
+		}
+	}
+	if !a.Hasher.Matches(record.Hash, secret) {
+		return nil, invalidKey("The API key or its secret is not valid")
+	}
+	if !accepts(accepted, record.Scheme) {
+		return nil, invalidKey("invalid API key: make sure you're using a Cloud API Key and not a resource-specific API key")
+	}
+	bindings, err := a.bindings(ctx, row.Org, record.Owner)
+	if err != nil {
+		return nil, err
+	}
+	return &Caller{
+		Subject: authz.Subject{Org: row.Org, Principal: record.Owner, Bindings: bindings},
+		Scheme:  record.Scheme, Credential: id,
+	}, nil
+}
+
+func accepts(accepted []string, scheme string) bool {
+	return slices.Contains(accepted, scheme) ||
+		scheme == SchemeCloudKey && slices.Contains(accepted, SchemeAPIKey)
+}
+
+// bindings reads the roles that a principal holds.
+func (a *Authenticator) bindings(ctx context.Context, org, principal string) ([]authz.Binding, error) {
+	rows, err := a.Store.List(ctx, store.Query{
+		Org: org, Kind: RoleBindingKind, Limit: maxBindings,
+		Where: []store.Condition{{Field: "principal", Values: []string{"User:" + principal}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	bindings := make([]authz.Binding, 0, len(rows))
+	for _, row := range rows {
+		var b struct {
+			RoleName   string `json:"role_name"`
+			CRNPattern string `json:"crn_pattern"`
+		}
+		// The document has marks in its links, which are not in these fields.
+		if err := json.Unmarshal(api.AppendSpliced(nil, row.Body, ""), &b); err != nil {
+			return nil, fmt.Errorf("authn: stored role binding %s cannot be read: %w", row.ID, err)
+		}
+		scope, err := crn.ParsePattern(b.CRNPattern)
+		if err != nil {
+			return nil, fmt.Errorf("authn: stored role binding %s: %w", row.ID, err)
+		}
+		bindings = append(bindings, authz.Binding{Role: b.RoleName, Scope: scope})
+	}
+	return bindings, nil
+}
+
+// maxBindings is above every quota on a principal's role bindings.
+const maxBindings = 100_000
+
+func invalidKey(message string) *api.Error {
+	return unauthenticated(`Basic error="invalid_key", error_description="The API Key is invalid"`, message)
+}
+
+func unauthenticated(challenge, message string) *api.Error {
+	return api.New(api.Unauthenticated, message).WithHeader("WWW-Authenticate", challenge)
+}

@@ -1,0 +1,280 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// create makes the object that the body describes.
+func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, error) {
+	k := q.kind
+	doc, problems := merge(k.Fields, nil, q.body, "")
+	w.New = &Object{Kind: k, Org: q.caller.Org, Parent: q.parent, Doc: doc}
+	if k.ParentField != "" {
+		w.New.Parent = doc.String(k.ParentField + ".id")
+	}
+
+	// The question is asked of the scope that will hold the object, before
+	// anything is said of the body: who may not create learns nothing by trying.
+	if !may(q.caller, k.permission(Create), k.scope(w.New), w.New) {
+		return nil, denied(k.permission(Create))
+	}
+	if q.parent != "" {
+		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
+			if errors.Is(err, store.ErrNotFound) {
+				return nil, k.Parent.missing(q.parent)
+			}
+			return nil, err
+		}
+	}
+	if err := e.insert(ctx, w, problems); err != nil {
+		return nil, err
+	}
+	return &Answer{Status: q.op.Success, Location: w.New.Path(), Body: w.New.render(true)}, nil
+}
+
+// Insert creates an object for Weir itself, in a transaction that is under
+// way: the same steps as the operation but for authorization. The document may
+// hold read-only fields.
+func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
+	return e.insert(ctx, &Write{Engine: e, Tx: tx, Verb: Create, New: o}, nil)
+}
+
+func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) error {
+	if err := e.settle(ctx, w, problems); err != nil {
+		return err
+	}
+	o := w.New
+	o.Created = e.Now().UTC()
+	o.Updated = o.Created
+	wanted := o.ID
+	for {
+		if wanted == "" {
+			o.ID = o.Kind.ID.New()
+		}
+		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
+		var taken *store.ErrTaken
+		switch {
+		case errors.As(err, &taken) && taken.Name == "" && wanted == "":
+			continue // a random ID was used before: draw another one
+		case errors.As(err, &taken):
+			return e.conflict(o, taken)
+		case err != nil:
+			return err
+		}
+		break
+	}
+	return e.after(ctx, w)
+}
+
+// update changes what the body names.
+func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, error) {
+	old, row, err := e.load(ctx, w.Tx.Lock, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.authorize(q, old, Update); err != nil {
+		return nil, err
+	}
+	w.Old, w.New = old, old.clone()
+	base := old.Doc
+	if q.op.Method == http.MethodPut {
+		base = replaceable(q.kind.Fields, old.Doc)
+	}
+	var problems []api.Problem
+	w.New.Doc, problems = merge(q.kind.Fields, base, q.body, "")
+	if err := e.settle(ctx, w, problems); err != nil {
+		return nil, err
+	}
+	// A request that changes nothing leaves the object as it is, updated_at
+	// included, so that repeating a request is harmless.
+	body := w.New.render(false)
+	if string(body) == string(row.Body) && string(w.New.Private) == string(old.Private) {
+		return &Answer{Status: q.op.Success, Body: body}, nil
+	}
+	w.New.Updated = e.Now().UTC()
+	changed := w.New.row()
+	var taken *store.ErrTaken
+	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
+	case errors.As(err, &taken):
+		return nil, e.conflict(w.New, taken)
+	case err != nil:
+		return nil, err
+	}
+	if err := e.after(ctx, w); err != nil {
+		return nil, err
+	}
+	return &Answer{Status: q.op.Success, Body: changed.Body}, nil
+}
+
+// replaceable keeps of a document what a PUT does not replace: what is
+// read-only or immutable.
+func replaceable(fields []Field, old Doc) Doc {
+	d := Doc{}
+	for i := range fields {
+		f := &fields[i]
+		if v, ok := old[f.Name]; ok && (f.ReadOnly || f.Immutable) {
+			d[f.Name] = v
+		}
+	}
+	return d
+}
+
+// settle validates the new object, resolves its references and lets the kind
+// fill in the rest. Problems found before are reported together with its own.
+func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) error {
+	k := w.New.Kind
+	if len(problems) == 0 && k.Hooks.Validate != nil {
+		problems = k.Hooks.Validate(w)
+	}
+	unresolved, err := e.resolve(ctx, w)
+	if err != nil {
+		return err
+	}
+	if problems = append(problems, unresolved...); len(problems) > 0 {
+		return api.Invalid(problems...)
+	}
+	if k.Hooks.BeforeWrite != nil {
+		return k.Hooks.BeforeWrite(ctx, w)
+	}
+	return nil
+}
+
+func (e *Engine) after(ctx context.Context, w *Write) error {
+	if hook := w.New.Kind.Hooks.AfterWrite; hook != nil {
+		return hook(ctx, w)
+	}
+	return nil
+}
+
+// delete ends the object and what depends on it.
+func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, error) {
+	old, row, err := e.load(ctx, w.Tx.Lock, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.authorize(q, old, Delete); err != nil {
+		return nil, err
+	}
+	if err := e.Remove(ctx, w.Tx, old); err != nil {
+		return nil, err
+	}
+	if q.op.Success == http.StatusNoContent {
+		return &Answer{Status: q.op.Success}, nil
+	}
+	return &Answer{Status: q.op.Success, Body: row.Body}, nil
+}
+
+// Remove deletes a locked object with everything that it contains and all
+// that refers to it and is to go with it. A reference that restricts refuses
+// the whole deletion, with the name of who refers.
+func (e *Engine) Remove(ctx context.Context, tx store.Tx, o *Object) error {
+	// The object goes first: a cycle of references then ends here.
+	if err := tx.Delete(ctx, o.Key(), e.Now().UTC()); err != nil {
+		return err
+	}
+	for {
+		referrers, err := tx.Referrers(ctx, o.Key(), cascadeBatch)
+		if err != nil || len(referrers) == 0 {
+			return err
+		}
+		for _, r := range referrers {
+			k := e.kinds[r.Kind]
+			if k == nil {
+				return fmt.Errorf("engine: %s %s refers to %s %s and has no definition", r.Kind, r.ID, o.Kind.Key(), o.ID)
+			}
+			row, err := tx.Lock(ctx, o.Org, r.Key)
+			if errors.Is(err, store.ErrNotFound) {
+				continue // went with another one of this batch
+			}
+			if err != nil {
+				return err
+			}
+			dependant, err := k.decode(row)
+			if err != nil {
+				return err
+			}
+			if dependant.onDelete(r.Field) == Restrict {
+				return inUse(o, dependant)
+			}
+			if err := e.Remove(ctx, tx, dependant); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+const cascadeBatch = 500
+
+// onDelete says what becomes of the object when what the field refers to goes.
+func (o *Object) onDelete(field string) OnDelete {
+	if field == store.FieldParent || field == o.Kind.ParentField {
+		return Cascade
+	}
+	if f := o.Kind.field(field); f != nil {
+		if f.Type == Array {
+			f = f.Items
+		}
+		if f.To != nil {
+			return f.To.OnDelete
+		}
+	}
+	if o.Kind.Links != nil {
+		for _, l := range o.Kind.Links(o) {
+			if l.Field == field {
+				return l.OnDelete
+			}
+		}
+	}
+	return Restrict
+}
+
+func inUse(o, by *Object) error {
+	e := api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
+	e.Location = by.Path()
+	return e
+}
+
+func (e *Engine) conflict(o *Object, taken *store.ErrTaken) error {
+	message := o.Kind.NameTaken
+	if message == "" || taken.Name == "" {
+		message = fmt.Sprintf("Another %s already has this identity", o.Kind.Name)
+	}
+	problem := api.Problem{Message: message}
+	if o.Kind.UniqueName != "" && taken.Name != "" {
+		problem.Pointer = pointer(o.Kind.UniqueName)
+	}
+	other := &Object{Kind: o.Kind, Org: o.Org, Parent: o.Parent, ID: taken.By.ID}
+	return &api.Error{Code: api.AlreadyExists, Problems: []api.Problem{problem}, Location: other.Path()}
+}
+
+// row is the object as it is stored.
+func (o *Object) row() *store.Row {
+	r := &store.Row{
+		Key: o.Key(), Org: o.Org, Parent: o.Parent,
+		Created: o.Created, Updated: o.Updated,
+		Body: o.render(false), Private: o.Private,
+	}
+	if o.Kind.UniqueName != "" {
+		r.Name = o.Doc.String(o.Kind.UniqueName)
+	}
+	return r
+}
+
+// scope is the CRN that a new object will stand below.
+func (k *Kind) scope(o *Object) crn.CRN {
+	if k.Under != nil {
+		return k.Under(o)
+	}
+	return OrganizationCRN(o.Org)
+}
+
+// pointer turns a dotted path into a JSON pointer.
+func pointer(path string) string { return "/" + strings.ReplaceAll(path, ".", "/") }

@@ -1,0 +1,142 @@
+// Package engine turns the definition of a kind into its operations. One
+// function, [Engine.Handle], takes the same steps for every kind; what differs
+// between kinds is data in a [Kind], or a small hook.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// Config is what an Engine is made of.
+type Config struct {
+	Store store.Store
+	// Kinds is the table of all kinds, served or internal.
+	Kinds []*Kind
+	// PublicURL is the base of links, without a final slash.
+	PublicURL    string
+	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
+	// Admit is asked once the caller is known, or with a nil caller when
+	// authentication failed; it answers 429 and sets the headers that tell of
+	// limits.
+	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	Tokens api.PageTokens
+	Hasher authn.Hasher
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Engine serves kinds.
+type Engine struct {
+	Config
+	kinds map[string]*Kind
+	// routes finds the kind and verb behind an operation's id.
+	routes map[string]route
+}
+
+type route struct {
+	kind *Kind
+	verb Verb
+}
+
+// New checks the table of kinds and returns the engine for it. An error means
+// a mistake in a definition.
+func New(c Config) (*Engine, error) {
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
+	var problems []error
+	for _, k := range c.Kinds {
+		if e.kinds[k.Key()] != nil {
+			problems = append(problems, fmt.Errorf("kind %s is listed twice", k.Key()))
+		}
+		e.kinds[k.Key()] = k
+	}
+	for _, k := range c.Kinds {
+		for verb, id := range k.Operations {
+			if err := k.checkOperation(verb, id); err != nil {
+				problems = append(problems, err)
+				continue
+			}
+			if _, dup := e.routes[id]; dup {
+				problems = append(problems, fmt.Errorf("operation %s is served twice", id))
+			}
+			e.routes[id] = route{k, verb}
+		}
+		problems = append(problems, e.checkFields(k)...)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	return e, nil
+}
+
+var methods = map[Verb][]string{
+	List: {http.MethodGet}, Create: {http.MethodPost}, Read: {http.MethodGet},
+	Update: {http.MethodPatch, http.MethodPut}, Delete: {http.MethodDelete},
+}
+
+func (k *Kind) checkOperation(verb Verb, id string) error {
+	op, ok := operation.ByID(id)
+	if !ok {
+		return fmt.Errorf("kind %s: there is no operation %s", k.Key(), id)
+	}
+	path := k.Path
+	if verb != List && verb != Create {
+		path += "/{id}"
+	}
+	if op.Path != path {
+		return fmt.Errorf("kind %s: operation %s is at %s, not %s", k.Key(), id, op.Path, path)
+	}
+	for _, m := range methods[verb] {
+		if op.Method == m {
+			return nil
+		}
+	}
+	return fmt.Errorf("kind %s: operation %s has method %s, which does not %s", k.Key(), id, op.Method, verb)
+}
+
+func (e *Engine) checkFields(k *Kind) []error {
+	var problems []error
+	walk(k.Fields, "", func(path string, f *Field) {
+		to := f.To
+		if f.Type == Array {
+			if f.Items == nil {
+				problems = append(problems, fmt.Errorf("kind %s: array %s has no items", k.Key(), path))
+				return
+			}
+			to = f.Items.To
+		}
+		if (f.Type == Reference || f.Type == Array && f.Items.Type == Reference) && to == nil {
+			problems = append(problems, fmt.Errorf("kind %s: reference %s says not to what", k.Key(), path))
+		}
+		if f.Description == "" {
+			problems = append(problems, fmt.Errorf("kind %s: field %s has no description", k.Key(), path))
+		}
+	})
+	for _, path := range []string{k.UniqueName, k.OwnedBy} {
+		if path != "" && k.field(path) == nil {
+			problems = append(problems, fmt.Errorf("kind %s: there is no field %s", k.Key(), path))
+		}
+	}
+	if strings.Contains(k.Path, "{") && k.Parent == nil {
+		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
+	}
+	return problems
+}
+
+// Serves reports whether an operation is built.
+func (e *Engine) Serves(operationID string) bool {
+	_, ok := e.routes[operationID]
+	return ok
+}
+
+// Kind returns the kind with the key, or nil.
+func (e *Engine) Kind(key string) *Kind { return e.kinds[key] }

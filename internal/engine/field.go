@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"regexp"
+	"slices"
+)
+
+// Type is the type of a field.
+type Type int
+
+// The types.
+const (
+	// String is text without NUL characters.
+	String Type = iota
+	// Boolean is true or false.
+	Boolean
+	// Integer is a 64-bit integer.
+	Integer
+	// Timestamp is an instant, RFC 3339.
+	Timestamp
+	// Structure is an object with Fields of its own.
+	Structure
+	// Reference names another object by id; see ReferenceTo.
+	Reference
+	// Array is a list of Items.
+	Array
+)
+
+// Field is one property of a kind. The zero value of every attribute is the
+// common case: an optional, changeable property that users set.
+type Field struct {
+	Name string
+	Type Type
+	// Description says what the field is for, in Weir's own words.
+	Description string
+	// Example is shown in the API reference.
+	Example any
+
+	// Required fields must be there on create and cannot be cleared.
+	Required bool
+	// ReadOnly fields are the server's: in bodies they are ignored.
+	ReadOnly bool
+	// Immutable fields are set on create; a different value later is a 422.
+	Immutable bool
+	// Once fields are shown in the answer to create and stored nowhere.
+	Once bool
+	// Deprecated is said in the API reference.
+	Deprecated bool
+
+	// MinLength and MaxLength bound a String in characters; MaxLength 0 means
+	// MaxString. MinItems and MaxItems bound an Array.
+	MinLength, MaxLength int
+	MinItems, MaxItems   int
+	// Pattern must match a String; PatternHint says in words what it asks for,
+	// to follow "must".
+	Pattern     *regexp.Regexp
+	PatternHint string
+	// Enum lists the allowed values of a String; empty means any.
+	Enum []string
+	// Default is what create takes when the field is absent.
+	Default any
+	// Format is the OpenAPI format.
+	Format string
+
+	// Fields are a Structure's.
+	Fields []Field
+	// Items is an Array's element.
+	Items *Field
+	// To is a Reference's target.
+	To *ReferenceTo
+
+	// Filter makes the field's dotted path a query parameter of list.
+	Filter Filter
+}
+
+// MaxString is the greatest length in characters of a String without a
+// MaxLength of its own.
+const MaxString = 4096
+
+// Filter says how a list can be filtered by a field: by exact match.
+type Filter int
+
+// The filters.
+const (
+	// NotFiltered is no parameter.
+	NotFiltered Filter = iota
+	// FilterOne takes one value.
+	FilterOne
+	// FilterAny takes several, in repeated parameters or separated by commas,
+	// and selects what has any of them.
+	FilterAny
+)
+
+// ReferenceTo says what a reference may refer to.
+type ReferenceTo struct {
+	// Kinds are the keys of the kinds that may be referred to.
+	Kinds []string
+	// OnDelete says what the deletion of the target does.
+	OnDelete OnDelete
+	// Typed references carry api_version and kind (the vendor's
+	// ObjectReference beside GlobalObjectReference).
+	Typed bool
+	// Resolved references are filled in by the kind's Prepare hook; the engine
+	// stores them as they are, and refers to the target that they name in kind.
+	Resolved bool
+}
+
+// OnDelete is what happens to an object when what it refers to is deleted.
+type OnDelete int
+
+// The reactions.
+const (
+	// Restrict refuses the deletion and names who refers.
+	Restrict OnDelete = iota
+	// Cascade deletes the referring object too.
+	Cascade
+)
+
+// walk calls f for every field, parents first, with its dotted path.
+func walk(fields []Field, prefix string, f func(path string, field *Field)) {
+	for i := range fields {
+		path := prefix + fields[i].Name
+		f(path, &fields[i])
+		if fields[i].Type == Structure {
+			walk(fields[i].Fields, path+".", f)
+		}
+	}
+}
+
+// field returns the field at the dotted path, or nil.
+func (k *Kind) field(path string) *Field {
+	var found *Field
+	walk(k.Fields, "", func(p string, f *Field) {
+		if p == path {
+			found = f
+		}
+	})
+	return found
+}
+
+func (f *Field) allows(value string) bool {
+	return len(f.Enum) == 0 || slices.Contains(f.Enum, value)
+}

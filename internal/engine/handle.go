@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// request is one request on its way through the steps.
+type request struct {
+	*http.Request
+	op     operation.Operation
+	kind   *Kind
+	verb   Verb
+	id     string
+	parent string
+	query  url.Values
+	caller *authn.Caller
+	body   map[string]any
+}
+
+// Answer is what an operation answers when it succeeds.
+type Answer struct {
+	Status   int
+	Location string
+	// Body has marks in place of the public URL; nil means no content.
+	Body []byte
+}
+
+// Handle takes the steps of an operation: the same for every kind, in this
+// order, and no kind can skip one.
+func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Operation, params operation.Params) (*Answer, *authn.Caller, error) {
+	// 1. Resolve: which kind, what is to be done, to which object. What is
+	// public but not built says so.
+	to, ok := e.routes[op.ID]
+	if !ok {
+		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
+	}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, query: r.URL.Query()}
+	for _, p := range params {
+		if p.Name == "id" {
+			q.id = p.Value
+		} else {
+			q.parent = p.Value
+		}
+	}
+
+	// 2. Authenticate.
+	caller, err := e.Authenticate(r, op.Credentials)
+
+	// 3. Rate limit: the caller, or the address of who failed to be one.
+	if limited := e.Admit(rw, r, caller); limited != nil {
+		return nil, caller, limited
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	q.caller = caller
+
+	// 4. Decode.
+	if !api.AcceptsJSON(r.Header.Values("Accept")) {
+		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
+	}
+	if q.verb == Create || q.verb == Update {
+		if q.body, err = api.ReadObject(r); err != nil {
+			return nil, caller, err
+		}
+	}
+
+	// 5. Authorize, validate, write and render: in one transaction for a
+	// change, so that what was decided still holds when it is written.
+	answer, err := e.perform(r.Context(), q)
+	return answer, caller, err
+}
+
+func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
+	switch q.verb {
+	case List:
+		return e.list(ctx, q)
+	case Read:
+		o, row, err := e.load(ctx, e.Store.Get, q)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.authorize(q, o, Read); err != nil {
+			return nil, err
+		}
+		return &Answer{Status: q.op.Success, Body: row.Body}, nil
+	}
+	var answer *Answer
+	err := e.Store.Update(ctx, func(tx store.Tx) error {
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query}
+		var err error
+		switch q.verb {
+		case Create:
+			answer, err = e.create(ctx, q, w)
+		case Update:
+			answer, err = e.update(ctx, q, w)
+		default:
+			answer, err = e.delete(ctx, q, w)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// load reads the object that the path names with get: Store.Get, or Tx.Lock.
+func (e *Engine) load(ctx context.Context, get func(context.Context, string, store.Key) (*store.Row, error), q *request) (*Object, *store.Row, error) {
+	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.Key(), ID: q.id})
+	if errors.Is(err, store.ErrNotFound) || err == nil && q.parent != "" && row.Parent != q.parent {
+		return nil, nil, q.kind.missing(q.id)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	o, err := q.kind.decode(row)
+	return o, row, err
+}
+
+// authorize asks the decision function about an object that exists. Who may
+// not even see it gets the answer of an object that does not exist.
+func (e *Engine) authorize(q *request, o *Object, verb Verb) error {
+	if q.allowed(o, verb) {
+		return nil
+	}
+	if !q.allowed(o, Read) {
+		return q.kind.missing(q.id)
+	}
+	return denied(q.kind.permission(verb))
+}
+
+func (q *request) allowed(o *Object, verb Verb) bool {
+	return may(q.caller, q.kind.permission(verb), q.kind.CRN(o), o)
+}
+
+// may puts the question to the decision function.
+func may(caller *authn.Caller, p Permission, name crn.CRN, o *Object) bool {
+	question := authz.Question{Operation: p.Operation, Resource: p.Resource, CRN: name}
+	if o != nil && o.Kind.OwnedBy != "" {
+		question.Owner = o.Doc.String(o.Kind.OwnedBy + ".id")
+	}
+	return authz.Decide(caller.Subject, question)
+}
+
+func denied(p Permission) error {
+	return api.New(api.UserUnauthorized, fmt.Sprintf("None of your roles permits %s on %s here", p.Operation, p.Resource))
+}

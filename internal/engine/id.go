@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/weirhq/weir/internal/random"
+)
+
+// IDShape is what a kind's identifiers look like.
+type IDShape struct {
+	// Prefix comes first: "sa-".
+	Prefix string
+	// Length is the number of random characters after it, each from Alphabet.
+	Length   int
+	Alphabet string
+}
+
+// New returns a random identifier. An IDShape without a Length gives a
+// version 4 UUID. Identifiers are not secrets, but cannot be predicted.
+func (s IDShape) New() string {
+	if s.Length == 0 {
+		return s.Prefix + uuid.NewString()
+	}
+	return s.Prefix + random.Text(s.Length, s.Alphabet)
+}
+
+// Has reports whether the text could be an identifier of this shape.
+func (s IDShape) Has(id string) bool {
+	rest, ok := strings.CutPrefix(id, s.Prefix)
+	if !ok || s.Prefix == "" || rest == "" || len(id) > MaxID {
+		return false
+	}
+	for _, c := range []byte(rest) {
+		if !strings.Contains(s.Alphabet, string(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// MaxID is the greatest length of an identifier.
+const MaxID = 255

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// Kind is everything that Weir knows of one kind of object. From this value
+// come its operations, their status codes, validation, paging, filters,
+// authorization, cascades, its part of the OpenAPI document, and the tests
+// that every kind must pass.
+type Kind struct {
+	// Group and Version make the api_version, for example "iam" and "v2".
+	Group, Version string
+	// Name is the kind as objects carry it, for example "ServiceAccount".
+	Name string
+	// Description says in a sentence or two what the kind is, for the API
+	// reference.
+	Description string
+	// Path is the path of the collection. Where the kind has a Parent, the
+	// one {parameter} in it is the parent's ID.
+	Path string
+	// Operations names the operation (a row of the table in package operation)
+	// behind each verb that is served. Method, path, success status,
+	// credentials and lifecycle stage come from that row.
+	Operations map[Verb]string
+	// ID is the shape of new identifiers.
+	ID IDShape
+	// Segment is the key of the kind's own segment in CRNs. Under tells what
+	// the segment stands below: nil for the organization, else a function of
+	// the object.
+	Segment string
+	Under   func(o *Object) crn.CRN
+	// Parent is the kind that contains this one, or nil.
+	Parent *Kind
+	// ParentField is the field of the body that names the parent, for kinds
+	// whose path does not; it must be a required, immutable reference.
+	ParentField string
+	// Fields are the properties beside api_version, kind, id and metadata.
+	Fields []Field
+	// UniqueName is the field whose value no two live objects of the
+	// organization (and parent) may share, or "". NameTaken is the message.
+	UniqueName, NameTaken string
+	// OwnedBy is the field that references the principal who owns the object,
+	// or "": owners have rights of their own (package authz).
+	OwnedBy string
+	// Resource is the resource type that permissions are asked for, as the
+	// vendor's documents spell it, for example "Environment".
+	Resource string
+	// CreateOn is the permission that create asks for on the containing
+	// scope, where it is not Create on Resource.
+	CreateOn *Permission
+	// Missing answers for an object that is not there or is hidden; nil means
+	// 404 resource_not_found.
+	Missing func(id string) *api.Error
+	// PageSize is the default and the greatest page size of lists; zero means
+	// 10 and 100.
+	PageSize PageSize
+	// Pages says which links beside next a list's metadata has.
+	Pages Pages
+	// Parameters are query parameters beside filters and paging.
+	Parameters map[Verb][]Parameter
+	// Links returns the references that the object makes in plain text fields
+	// (a principal, a pattern); most kinds have none.
+	Links func(o *Object) []Link
+	Hooks Hooks
+}
+
+// Link is a reference that a plain text field makes.
+type Link struct {
+	Field    string
+	To       store.Key
+	OnDelete OnDelete
+}
+
+// Permission is an operation on a resource type.
+type Permission struct{ Operation, Resource string }
+
+// PageSize is the default and the greatest number of objects on a page.
+type PageSize struct{ Default, Max int }
+
+// Pages are the optional parts of a list's metadata.
+type Pages struct{ First, Last, Prev, Total bool }
+
+// Parameter is a query parameter of one operation.
+type Parameter struct {
+	Name, Description, Example string
+}
+
+// Hooks are the places where a kind adds what data cannot say. All may be nil;
+// all run inside the transaction of the change, perhaps more than once.
+type Hooks struct {
+	// Validate returns the problems that field definitions cannot find. New
+	// holds the object as it would be, Old the one before or nil. References
+	// are not resolved yet.
+	Validate func(w *Write) []api.Problem
+	// BeforeWrite runs with references resolved, before the object is written;
+	// it fills in what the server decides.
+	BeforeWrite func(ctx context.Context, w *Write) error
+	// AfterWrite runs after the object is written; it may write others.
+	AfterWrite func(ctx context.Context, w *Write) error
+}
+
+// Write is one change under way, as hooks see it.
+type Write struct {
+	Engine *Engine
+	Tx     store.Tx
+	Verb   Verb
+	// Caller is who asks; nil when Weir itself does.
+	Caller *authn.Caller
+	// Query holds the query parameters of the request, nil outside one.
+	Query url.Values
+	// Old is the object before, nil on create; New the object after, nil on
+	// delete.
+	Old, New *Object
+}
+
+// Verb is one of the five operations that the engine derives.
+type Verb string
+
+// The verbs.
+const (
+	List   Verb = "list"
+	Create Verb = "create"
+	Read   Verb = "read"
+	Update Verb = "update"
+	Delete Verb = "delete"
+)
+
+// Key is the kind's name in the store: "iam/v2.ServiceAccount".
+func (k *Kind) Key() string { return k.APIVersion() + "." + k.Name }
+
+// APIVersion is the api_version of its objects: "iam/v2".
+func (k *Kind) APIVersion() string { return k.Group + "/" + k.Version }
+
+// ListKind is the kind of its lists: "ServiceAccountList".
+func (k *Kind) ListKind() string { return k.Name + "List" }
+
+func (k *Kind) pageSize() PageSize {
+	if k.PageSize == (PageSize{}) {
+		return PageSize{Default: 10, Max: 100}
+	}
+	return k.PageSize
+}
+
+func (k *Kind) missing(id string) *api.Error {
+	if k.Missing != nil {
+		return k.Missing(id)
+	}
+	return api.New(api.ResourceNotFound, "The "+k.Name+" '"+id+"' does not exist, or you may not know of it")
+}
+
+// permission returns what a verb asks for.
+func (k *Kind) permission(v Verb) Permission {
+	switch v {
+	case Create:
+		if k.CreateOn != nil {
+			return *k.CreateOn
+		}
+		return Permission{"Create", k.Resource}
+	case Update:
+		return Permission{"Alter", k.Resource}
+	case Delete:
+		return Permission{"Delete", k.Resource}
+	default:
+		return Permission{"Describe", k.Resource}
+	}
+}
+
+// CRN returns the object's resource name.
+func (k *Kind) CRN(o *Object) crn.CRN {
+	if k.Segment == "" {
+		return k.scope(o)
+	}
+	return crn.Must(k.scope(o).Append(k.Segment, o.ID))
+}
+
+// Authority is the authority of every CRN, the same as the real service's so
+// that names written in Terraform files hold on both.
+const Authority = "confluent.cloud"
+
+// OrganizationCRN is the root of an organization's resource names.
+func OrganizationCRN(org string) crn.CRN {
+	return crn.Must(crn.New(Authority, crn.Segment{Key: "organization", Value: org}))
+}

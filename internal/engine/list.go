@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// list answers with one page of the objects that the caller may see.
+func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
+	k := q.kind
+	if q.parent != "" {
+		if err := e.checkParent(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+	query := store.Query{Org: q.caller.Org, Kind: k.Key(), Visible: e.visible(q)}
+	filters := k.filters(q.query)
+	if q.parent != "" {
+		query.Where = append(query.Where, store.Condition{Field: store.FieldParent, Values: []string{q.parent}})
+	}
+	for _, path := range slices.Sorted(maps.Keys(filters)) {
+		query.Where = append(query.Where, store.Condition{Field: k.column(path), Values: filters[path]})
+	}
+
+	binding := strings.Join([]string{q.caller.Org, q.op.ID, q.parent, filters.Encode()}, "\x00")
+	at, err := e.page(q, binding)
+	if err != nil {
+		return nil, err
+	}
+
+	// One row more than the page holds tells whether there is a further page.
+	query.After, query.Backward, query.Limit = at.After, at.Backward, at.Size+1
+	rows, err := e.Store.List(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	further := len(rows) > at.Size
+	if further {
+		rows = rows[:at.Size]
+	}
+	if at.Backward {
+		slices.Reverse(rows)
+	}
+	links := pageLinks{e: e, path: q.collection(), filters: filters, size: at.Size, binding: binding}
+	meta, err := e.listMeta(ctx, q, query, at, rows, further, links)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Status: q.op.Success, Body: renderList(k, meta, rows)}, nil
+}
+
+func (e *Engine) checkParent(ctx context.Context, q *request) error {
+	_, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: q.kind.Parent.Key(), ID: q.parent})
+	if errors.Is(err, store.ErrNotFound) {
+		return q.kind.Parent.missing(q.parent)
+	}
+	return err
+}
+
+// collection is the path of the list as requested, its parent filled in.
+func (q *request) collection() string {
+	path := (&Object{Kind: q.kind, Parent: q.parent}).Path()
+	return strings.TrimSuffix(path, "/")
+}
+
+// visible says, for the store, what of the kind the caller may see.
+func (e *Engine) visible(q *request) []store.Condition {
+	v := authz.Visible(q.caller.Subject, q.kind.Resource, OrganizationCRN(q.caller.Org))
+	if v.All {
+		return nil
+	}
+	conditions := []store.Condition{}
+	if v.Own && q.kind.OwnedBy != "" {
+		conditions = append(conditions, store.Condition{Field: q.kind.OwnedBy, Values: []string{q.caller.Principal}})
+	}
+	return conditions
+}
+
+// column is where the store finds a filterable field.
+func (k *Kind) column(path string) string {
+	if path == k.UniqueName {
+		return store.FieldName
+	}
+	return path
+}
+
+// filters reads the query parameters that the kind's lists take. Empty ones
+// count as absent: clients send parameters that they have no value for.
+func (k *Kind) filters(query url.Values) url.Values {
+	out := url.Values{}
+	walk(k.Fields, "", func(path string, f *Field) {
+		if f.Filter == NotFiltered {
+			return
+		}
+		var values []string
+		for _, v := range query[path] {
+			if v == "" {
+				continue
+			}
+			values = append(values, v)
+			if f.Filter == FilterAny && strings.Contains(v, ",") {
+				// The vendor's example separates values by commas, and a name
+				// may have a comma in it: both readings match.
+				values = append(values, strings.Split(v, ",")...)
+			}
+		}
+		if len(values) > 0 {
+			out[path] = values
+		}
+	})
+	return out
+}
+
+// page reads page_size and page_token.
+func (e *Engine) page(q *request, binding string) (api.PageToken, error) {
+	sizes := q.kind.pageSize()
+	at := api.PageToken{Size: sizes.Default}
+	if token := q.query.Get("page_token"); token != "" {
+		var err error
+		if at, err = e.Tokens.Open(token, binding); err != nil {
+			return at, api.BadParameter(api.InvalidPageToken, "page_token", "The page token is not valid for this list; start again from the first page")
+		}
+	}
+	if text := q.query.Get("page_size"); text != "" {
+		size, err := strconv.Atoi(text)
+		if err != nil || size < 1 || size > sizes.Max {
+			return at, api.BadParameter(api.InvalidParameter, "page_size", fmt.Sprintf("The parameter 'page_size' must be a whole number from 1 to %d", sizes.Max))
+		}
+		at.Size = size
+	}
+	return at, nil
+}
+
+// pageLinks makes links to pages of one list.
+type pageLinks struct {
+	e       *Engine
+	path    string
+	filters url.Values
+	size    int
+	binding string
+}
+
+func (l pageLinks) first() string {
+	return l.with(nil)
+}
+
+func (l pageLinks) to(after int64, backward bool) string {
+	token := l.e.Tokens.Seal(api.PageToken{After: after, Backward: backward, Size: l.size}, l.binding)
+	return l.with(url.Values{"page_token": {token}})
+}
+
+// with keeps the filters in the link, since the token is bound to them.
+func (l pageLinks) with(more url.Values) string {
+	v := url.Values{"page_size": {strconv.Itoa(l.size)}}
+	for name, values := range l.filters {
+		v[name] = values
+	}
+	for name, values := range more {
+		v[name] = values
+	}
+	return l.path + "?" + v.Encode()
+}
+
+// listMeta writes the list's metadata. A link is left out where there is no
+// such page: clients fail on a null.
+func (e *Engine) listMeta(ctx context.Context, q *request, query store.Query, at api.PageToken, rows []store.Row, further bool, links pageLinks) ([]byte, error) {
+	var b encoder
+	comma := ""
+	link := func(name, path string) {
+		b.raw(comma).text(name).raw(":").link(path)
+		comma = ","
+	}
+	pages := q.kind.Pages
+	hasNext, hasPrev := further, at.After != 0
+	if at.Backward {
+		hasNext, hasPrev = at.After != 0, further
+	}
+	if pages.First {
+		link("first", links.first())
+	}
+	if pages.Last {
+		link("last", links.to(0, true))
+	}
+	if pages.Prev && hasPrev && len(rows) > 0 {
+		link("prev", links.to(rows[0].Seq, true))
+	}
+	if hasNext && len(rows) > 0 {
+		link("next", links.to(rows[len(rows)-1].Seq, false))
+	}
+	if pages.Total {
+		n, err := e.Store.Count(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		b.raw(comma).raw(`"total_size":`).raw(strconv.FormatInt(n, 10))
+	}
+	return b.Bytes(), nil
+}
+
+// renderList joins stored documents: nothing is decoded for a list.
+func renderList(k *Kind, meta []byte, rows []store.Row) []byte {
+	size := 256 + len(meta)
+	for i := range rows {
+		size += len(rows[i].Body) + 1
+	}
+	var b encoder
+	b.Grow(size)
+	b.raw(`{"api_version":`).text(k.APIVersion()).raw(`,"kind":`).text(k.ListKind())
+	b.raw(`,"metadata":{`).Write(meta)
+	b.raw(`},"data":[`)
+	for i := range rows {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(rows[i].Body)
+	}
+	b.raw(`]}`)
+	return b.Bytes()
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// eachReference calls f for every reference in the document, with its dotted
+// path (elements of an array share one) and its JSON pointer.
+func eachReference(fields []Field, doc Doc, path, pointer string, f func(path, pointer string, field *Field, ref Doc)) {
+	for i := range fields {
+		field := &fields[i]
+		at, dotted := pointer+"/"+field.Name, path+field.Name
+		switch v := doc[field.Name].(type) {
+		case Doc:
+			if field.Type == Reference {
+				f(dotted, at, field, v)
+			} else {
+				eachReference(field.Fields, v, dotted+".", at, f)
+			}
+		case []any:
+			if field.Items.Type != Reference {
+				continue
+			}
+			for n, item := range v {
+				if ref, ok := item.(Doc); ok {
+					f(dotted, at+"/"+strconv.Itoa(n), field.Items, ref)
+				}
+			}
+		}
+	}
+}
+
+// resolve finds the target of every reference of w.New, pins it so that it
+// cannot go before this write is done, and fills in what the server says of
+// it. What cannot be found is a problem, one for each reference.
+func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
+	var problems []api.Problem
+	var failed error
+	eachReference(w.New.Kind.Fields, w.New.Doc, "", "", func(_, pointer string, f *Field, ref Doc) {
+		if failed != nil || f.To.Resolved {
+			return
+		}
+		target, err := e.find(ctx, w, f, ref)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			problems = append(problems, api.Problem{
+				Message: fmt.Sprintf("The field '%s' names '%s', which does not exist", f.Name, ref.String("id")),
+				Pointer: pointer + "/id",
+			})
+		case err != nil:
+			failed = err
+		default:
+			target.refer(f.To.Typed, ref)
+		}
+	})
+	return problems, failed
+}
+
+// find pins the object that a reference names. Which of the allowed kinds it
+// is shows from the shape of the ID, unless there is only one.
+func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object, error) {
+	id := ref.String("id")
+	for _, key := range f.To.Kinds {
+		k := e.kinds[key]
+		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
+			continue
+		}
+		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: key, ID: id})
+		if err != nil {
+			return nil, err
+		}
+		return k.decode(row)
+	}
+	return nil, store.ErrNotFound
+}
+
+// refer writes into ref what the server says of o.
+func (o *Object) refer(typed bool, ref Doc) {
+	clear(ref)
+	ref["id"] = o.ID
+	ref["related"] = o.Path()
+	ref["resource_name"] = o.ResourceName()
+	if typed {
+		ref["api_version"] = o.Kind.APIVersion()
+		ref["kind"] = o.Kind.Name
+	}
+}
+
+// Refer returns a typed reference to the object, as hooks store it in fields
+// that they resolve themselves.
+func (o *Object) Refer() Doc {
+	ref := Doc{}
+	o.refer(true, ref)
+	return ref
+}
+
+// entries returns what the store indexes of the object: its references, its
+// filterable values, and its parent, so that cascades find it.
+func (e *Engine) entries(o *Object) []store.Entry {
+	var out []store.Entry
+	if o.Parent != "" {
+		out = append(out, store.Entry{Field: store.FieldParent, Value: o.Parent, Target: o.Kind.Parent.Key()})
+	}
+	eachReference(o.Kind.Fields, o.Doc, "", "", func(path, _ string, f *Field, ref Doc) {
+		entry := store.Entry{Field: path, Value: ref.String("id")}
+		for _, key := range f.To.Kinds {
+			k := e.kinds[key]
+			if k == nil {
+				continue
+			}
+			if ref.String("kind") == k.Name || ref.String("kind") == "" && (len(f.To.Kinds) == 1 || k.ID.Has(entry.Value)) {
+				entry.Target = key
+			}
+		}
+		out = append(out, entry)
+	})
+	if o.Kind.Links != nil {
+		for _, l := range o.Kind.Links(o) {
+			out = append(out, store.Entry{Field: l.Field, Value: l.To.ID, Target: l.To.Kind})
+		}
+	}
+	walk(o.Kind.Fields, "", func(path string, f *Field) {
+		if f.Filter == NotFiltered || f.Type == Reference || path == o.Kind.UniqueName {
+			return
+		}
+		if s := o.Doc.String(path); s != "" {
+			out = append(out, store.Entry{Field: path, Value: s})
+		}
+	})
+	return out
+}

@@ -1,0 +1,49 @@
+package iam
+
+import (
+	"context"
+
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/random"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// principal is what others need to know of a kind whose objects can hold
+// roles: enough to tell from an ID which kind it is of.
+type principal struct {
+	ID engine.IDShape
+	// Key is the kind's key, Segment its key in CRNs.
+	Key, Segment string
+}
+
+var (
+	userID = principal{
+		ID:  engine.IDShape{Prefix: "u-", Length: 6, Alphabet: random.LowerAlphanumeric},
+		Key: "iam/v2.User", Segment: "user",
+	}
+	serviceAccountID = principal{
+		ID:  engine.IDShape{Prefix: "sa-", Length: 6, Alphabet: random.LowerAlphanumeric},
+		Key: "iam/v2.ServiceAccount", Segment: "service-account",
+	}
+)
+
+// principalOf returns the kind of principal that the ID belongs to.
+func principalOf(id string) (principal, bool) {
+	for _, p := range []principal{userID, serviceAccountID} {
+		if p.ID.Has(id) {
+			return p, true
+		}
+	}
+	return principal{}, false
+}
+
+// pinPrincipal makes sure that the principal exists until the transaction
+// ends, or answers store.ErrNotFound.
+func pinPrincipal(ctx context.Context, tx store.Tx, org, id string) error {
+	p, ok := principalOf(id)
+	if !ok {
+		return store.ErrNotFound
+	}
+	_, err := tx.Pin(ctx, org, store.Key{Kind: p.Key, ID: id})
+	return err
+}

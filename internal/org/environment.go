@@ -1,0 +1,62 @@
+package org
+
+import (
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/random"
+)
+
+// Environment is an isolated namespace in an organization. Deleting one takes
+// everything in it along.
+//
+// Names need not be unique: no document of the real service says so, and its
+// Terraform data source has an answer for two of the same name. The package of
+// Stream Governance can go up and not down, as the provider's documents say of
+// the clusters that it stands for.
+var Environment = &engine.Kind{
+	Group: "org", Version: "v2", Name: "Environment",
+	Description: "An environment is a namespace that keeps a group of resources, and the access to them, apart from others in the organization.",
+	Path:        "/org/v2/environments",
+	Operations: map[engine.Verb]string{
+		engine.List:   "listOrgV2Environments",
+		engine.Create: "createOrgV2Environment",
+		engine.Read:   "getOrgV2Environment",
+		engine.Update: "updateOrgV2Environment",
+		engine.Delete: "deleteOrgV2Environment",
+	},
+	ID:       engine.IDShape{Prefix: "env-", Length: 6, Alphabet: random.LowerAlphanumeric},
+	Segment:  "environment",
+	Resource: "Environment",
+	CreateOn: &engine.Permission{Operation: "CreateEnvironment", Resource: "Organization"},
+	Fields: []engine.Field{
+		{
+			Name: "display_name", Required: true, MinLength: 1, MaxLength: 255, Example: "prod-finance01",
+			Description: "The environment's name for people.",
+		},
+		{
+			Name: "stream_governance_config", Type: engine.Structure,
+			Description: "Which features of Stream Governance the environment has.",
+			Fields: []engine.Field{{
+				Name: "package", Required: true, Enum: []string{essentials, advanced}, Example: essentials,
+				Description: "The Stream Governance package. It can be raised from ESSENTIALS to ADVANCED, and not lowered.",
+			}},
+		},
+	},
+	Hooks: engine.Hooks{Validate: validateEnvironment},
+}
+
+const (
+	essentials = "ESSENTIALS"
+	advanced   = "ADVANCED"
+)
+
+func validateEnvironment(w *engine.Write) []api.Problem {
+	const field = "stream_governance_config"
+	if w.Old == nil || w.Old.Doc.String(field+".package") != advanced || w.New.Doc.String(field+".package") == advanced {
+		return nil
+	}
+	return []api.Problem{{
+		Message: "The Stream Governance package cannot be lowered from ADVANCED or removed",
+		Pointer: "/stream_governance_config/package",
+	}}
+}

@@ -1,0 +1,30 @@
+// Package random makes random text from the system's secure source.
+package random
+
+import "crypto/rand"
+
+// Alphabets.
+const (
+	LowerAlphanumeric = "0123456789abcdefghijklmnopqrstuvwxyz"
+	UpperAlphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	MixedAlphanumeric = UpperAlphanumeric + "abcdefghijklmnopqrstuvwxyz"
+)
+
+// Text returns n characters of the alphabet (at most 256 of them), each
+// equally likely.
+func Text(n int, alphabet string) string {
+	// Bytes at or above the greatest multiple of the alphabet's length are
+	// thrown away: taking the remainder of them would favour its beginning.
+	limit := 256 - 256%len(alphabet)
+	out := make([]byte, 0, n)
+	buf := make([]byte, n+n/4+8)
+	for len(out) < n {
+		_, _ = rand.Read(buf) // never fails: it ends the program instead
+		for _, b := range buf {
+			if int(b) < limit && len(out) < n {
+				out = append(out, alphabet[int(b)%len(alphabet)])
+			}
+		}
+	}
+	return string(out)
+}

@@ -1,0 +1,154 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/weirhq/weir/internal/store"
+	"zombiezen.com/go/sqlite"
+)
+
+const (
+	// sqliteFile is the name of the database in the data directory; SQLite
+	// keeps a -wal and a -shm file beside it.
+	sqliteFile = "weir.db"
+
+	writerCacheKiB = 8 << 10
+	readerCacheKiB = 2 << 10
+	maxReaders     = 16
+)
+
+var errClosed = fmt.Errorf("%w: it is closed", store.ErrUnavailable)
+
+// sqliteBackend has one connection that writes and a few that read; in WAL
+// mode neither waits for the other.
+type sqliteBackend struct {
+	path   string
+	writer *writer
+	// readers holds the idle connections, and nil for each that may still be
+	// opened.
+	readers chan *sqliteConn
+	// closing is closed when Close begins.
+	closing chan struct{}
+}
+
+// OpenSQLite opens the database file weir.db in dir and brings its schema up
+// to date. It creates what is missing, readable to the owner alone. Several
+// processes may have the database open at once, on one machine; writers then
+// wait for each other.
+func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, error) {
+	path := filepath.Join(dir, sqliteFile)
+	if err := createSQLiteFile(dir, path); err != nil {
+		return nil, err
+	}
+	if err := migrateSQLite(ctx, path, opts); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	// FULL syncs the log at every commit, which is what makes an answer given
+	// survive a power cut.
+	c, err := openSQLiteConn(path, sqlite.OpenReadWrite, writerCacheKiB, "synchronous = FULL", "foreign_keys = ON")
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	b := &sqliteBackend{path: path, closing: make(chan struct{})}
+	b.writer = startWriter(c, b.closing, opts)
+	b.readers = make(chan *sqliteConn, min(max(2*runtime.GOMAXPROCS(0), 4), maxReaders))
+	for range cap(b.readers) {
+		b.readers <- nil
+	}
+	return &db{&sqliteDialect, b}, nil
+}
+
+func (b *sqliteBackend) read(ctx context.Context, fn func(conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-b.closing:
+		return errClosed
+	default:
+	}
+	select {
+	case <-b.closing:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	case c := <-b.readers:
+		// Sent back also when fn panics or c could not be opened.
+		defer func() { b.readers <- c }()
+		if c == nil {
+			opened, err := openSQLiteConn(b.path, sqlite.OpenReadWrite, readerCacheKiB, "query_only = ON")
+			if err != nil {
+				return err
+			}
+			opened.interruptible = true
+			c = opened
+		}
+		return fn(c)
+	}
+}
+
+func (b *sqliteBackend) update(ctx context.Context, fn func(conn) error) error {
+	return b.writer.update(ctx, fn)
+}
+
+func (b *sqliteBackend) close() error {
+	select {
+	case <-b.closing:
+		return nil
+	default:
+		close(b.closing)
+	}
+	var err error
+	for range cap(b.readers) {
+		if c := <-b.readers; c != nil {
+			err = errors.Join(err, c.close())
+		}
+	}
+	return errors.Join(err, <-b.writer.stopped)
+}
+
+// createSQLiteFile makes sure that the directory and the file are there and
+// can be written to.
+func createSQLiteFile(dir, path string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("open database: %w", err)
+	}
+	// The file is made under another name and then linked: closing a file that
+	// SQLite has open elsewhere in this process would drop SQLite's locks.
+	temp, err := os.CreateTemp(dir, ".weir-*.tmp")
+	if err != nil {
+		return fmt.Errorf("data directory %s must be writable: %w", dir, err)
+	}
+	defer os.Remove(temp.Name())
+	if err := temp.Close(); err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the entries of a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+// Package sqlstore is the store over SQL databases: embedded SQLite and
+// PostgreSQL. It holds all the SQL of Weir.
+//
+// One body of statements, written with PostgreSQL's placeholders, serves both;
+// what differs is data in [dialect]. A backend lends connections: SQLite's has
+// one writer that joins concurrent transactions into one commit, PostgreSQL's
+// relies on row locks and runs a transaction again when the server asks for it.
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/weirhq/weir/internal/store"
+)
+
+// Options are the settings that both backends share.
+type Options struct {
+	// Logger gets the migrations applied and what goes wrong without an error
+	// to return; nil discards.
+	Logger *slog.Logger
+
+	// newest overrides the newest schema version that this program knows.
+	newest int64
+	// committed, where set, is told the number of functions in each commit.
+	committed func(functions int)
+}
+
+func (o Options) logger() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
+}
+
+// Open opens the PostgreSQL database at databaseURL (postgres://… or
+// postgresql://…), or with an empty URL the SQLite database in dataDir, and
+// brings its schema up to date.
+func Open(ctx context.Context, databaseURL, dataDir string, opts Options) (store.Store, error) {
+	switch scheme, _, _ := strings.Cut(databaseURL, "://"); {
+	case databaseURL == "":
+		return OpenSQLite(ctx, dataDir, opts)
+	case scheme == "postgres" || scheme == "postgresql":
+		return OpenPostgres(ctx, databaseURL, opts)
+	}
+	// The URL itself stays out of the error, since it may hold a password.
+	return nil, errors.New("the database URL must begin with postgres:// or postgresql://; leave it empty for the embedded database")
+}
+
+// conn is what the statements need of a database connection. Both methods
+// return errors that the backend has classified: they wrap errDuplicate,
+// errRetry, store.ErrUnavailable or a context's error where that applies.
+type conn interface {
+	// query calls row for each row of the result, with a function that copies
+	// its columns into *int64, *string or *[]byte.
+	query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
+	// exec reports the number of rows affected.
+	exec(ctx context.Context, sql string, args []any) (int64, error)
+}
+
+// backend lends connections.
+type backend interface {
+	// read lends a connection for one statement outside any transaction.
+	read(ctx context.Context, fn func(conn) error) error
+	// update runs fn in a transaction and returns once that is durable.
+	update(ctx context.Context, fn func(conn) error) error
+	close() error
+}
+
+var (
+	// errDuplicate is wrapped by a violation of a unique index.
+	errDuplicate = errors.New("duplicate")
+	// errRetry is wrapped where the database asks to run the transaction again.
+	errRetry = errors.New("transaction must be run again")
+	// errEnded is returned by a transaction that is used after its end.
+	errEnded = errors.New("store: transaction used after its end")
+)
+
+// db is a store over a backend.
+type db struct {
+	dialect *dialect
+	backend backend
+}
+
+var _ store.Store = (*db)(nil)
+
+func (s *db) Get(ctx context.Context, org string, key store.Key) (row *store.Row, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		row, err = reader{s.dialect, c}.Get(ctx, org, key)
+		return err
+	})
+	return row, err
+}
+
+func (s *db) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		rows, err = reader{s.dialect, c}.List(ctx, q)
+		return err
+	})
+	return rows, err
+}
+
+func (s *db) Count(ctx context.Context, q store.Query) (n int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		n, err = reader{s.dialect, c}.Count(ctx, q)
+		return err
+	})
+	return n, err
+}
+
+func (s *db) Referrers(ctx context.Context, to store.Key, limit int) (refs []store.Referrer, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		refs, err = reader{s.dialect, c}.Referrers(ctx, to, limit)
+		return err
+	})
+	return refs, err
+}
+
+func (s *db) Setting(ctx context.Context, name string) (value []byte, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		value, err = reader{s.dialect, c}.Setting(ctx, name)
+		return err
+	})
+	return value, err
+}
+
+func (s *db) Ping(ctx context.Context) error {
+	return s.backend.read(ctx, func(c conn) error {
+		_, err := c.exec(ctx, pingSQL, nil)
+		return err
+	})
+}
+
+func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.backend.update(ctx, func(c conn) error {
+		guard := &guardedConn{conn: c}
+		defer func() { guard.ended = true }()
+		err := fn(&tx{reader{s.dialect, guard}})
+		// A statement that failed has left the transaction in doubt, whatever
+		// fn made of it; and a request to run again is not for fn to answer.
+		if guard.err != nil && (err == nil || errors.Is(guard.err, errRetry)) {
+			return guard.err
+		}
+		return err
+	})
+}
+
+func (s *db) Close() error { return s.backend.close() }
+
+// guardedConn refuses work after the first failure and after the end of the
+// transaction, so that a transaction that lost a write cannot commit the rest
+// and nobody writes through a connection that was handed back.
+type guardedConn struct {
+	conn
+	err   error
+	ended bool
+}
+
+func (g *guardedConn) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	if err := g.refusal(); err != nil {
+		return err
+	}
+	return g.note(g.conn.query(ctx, sql, args, row))
+}
+
+func (g *guardedConn) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	if err := g.refusal(); err != nil {
+		return 0, err
+	}
+	n, err := g.conn.exec(ctx, sql, args)
+	return n, g.note(err)
+}
+
+func (g *guardedConn) refusal() error {
+	if g.ended {
+		return errEnded
+	}
+	return g.err
+}
+
+func (g *guardedConn) note(err error) error {
+	if err != nil && !errors.Is(err, errDuplicate) {
+		g.err = err
+	}
+	return err
+}
