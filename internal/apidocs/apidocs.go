@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -59,7 +60,11 @@ var assets embed.FS
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// maxQuery is the number of bytes of a search that count.
+const maxQuery = 200
+
 type handler struct {
+	log       *slog.Logger
 	mux       *http.ServeMux
 	templates *template.Template
 	document  func() (*openapi3.T, error)
@@ -91,7 +96,7 @@ var errorCode = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 // error, which is answered with status 500. It must not change once returned.
 // Pages are rendered when first asked for and then kept. New fails for an
 // error page whose code is malformed or given twice.
-func New(document func() (*openapi3.T, error), errors []ErrorPage) (http.Handler, error) {
+func New(log *slog.Logger, document func() (*openapi3.T, error), errors []ErrorPage) (http.Handler, error) {
 	errors = slices.Clone(errors)
 	slices.SortFunc(errors, func(a, b ErrorPage) int { return strings.Compare(a.Code, b.Code) })
 	for i, e := range errors {
@@ -102,7 +107,7 @@ func New(document func() (*openapi3.T, error), errors []ErrorPage) (http.Handler
 			return nil, fmt.Errorf("error page %q is given twice", e.Code)
 		}
 	}
-	h := &handler{document: document, errors: errors, pages: make(map[string]page)}
+	h := &handler{log: log, document: document, errors: errors, pages: make(map[string]page)}
 
 	h.mux = http.NewServeMux()
 	versions := make(map[string]string)
@@ -159,10 +164,11 @@ type view struct {
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	ref, err := h.reference()
 	if err != nil {
-		h.failed(w)
+		h.failed(w, r, err)
 		return
 	}
-	key, query := "index", strings.Join(strings.Fields(r.FormValue("q")), " ")
+	key, query := "index", r.FormValue("q")
+	query = strings.Join(strings.Fields(query[:min(len(query), maxQuery)]), " ")
 	if query != "" {
 		// What can be searched for has no end, so it is not kept.
 		key, ref = "", ref.search(query)
@@ -175,7 +181,7 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 func (h *handler) api(w http.ResponseWriter, r *http.Request) {
 	ref, err := h.reference()
 	if err != nil {
-		h.failed(w)
+		h.failed(w, r, err)
 		return
 	}
 	name := r.PathValue("group") + "/" + r.PathValue("version")
@@ -217,8 +223,9 @@ func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (h *handler) failed(w http.ResponseWriter) {
-	http.Error(w, "The API document could not be made; the server's log says why.", http.StatusInternalServerError)
+func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
+	h.log.ErrorContext(r.Context(), "cannot render the API reference", "path", r.URL.Path, "error", err)
+	http.Error(w, "The API reference cannot be shown; the server's log says why.", http.StatusInternalServerError)
 }
 
 // reference returns the document in the form of the index.
@@ -244,7 +251,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, status int, key,
 	if !ok {
 		var err error
 		if p, err = h.render(name, data()); err != nil {
-			h.failed(w)
+			h.failed(w, r, err)
 			return
 		}
 		if key != "" {

@@ -58,8 +58,10 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	caller, err := e.Authenticate(r, op.Credentials)
 
 	// 3. Rate limit: the caller, or the address of who failed to be one.
-	if limited := e.Admit(rw, r, caller); limited != nil {
-		return nil, caller, limited
+	if err == nil || unauthenticated(err) {
+		if limited := e.Admit(rw, r, caller); limited != nil {
+			return nil, caller, limited
+		}
 	}
 	if err != nil {
 		return nil, nil, err
@@ -152,6 +154,11 @@ func may(caller *authn.Caller, p Permission, name crn.CRN, o *Object) bool {
 		question.Owner = o.Doc.String(o.Kind.OwnedBy + ".id")
 	}
 	return authz.Decide(caller.Subject, question)
+}
+
+func unauthenticated(err error) bool {
+	var refused *api.Error
+	return errors.As(err, &refused) && refused.Code.Status == http.StatusUnauthorized
 }
 
 func denied(p Permission) error {

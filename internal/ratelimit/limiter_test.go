@@ -118,6 +118,29 @@ func TestLimiterForgetsIdleKeys(t *testing.T) {
 	}
 }
 
+func TestLimiterMakesRoomWithTheKeyClosestToIdle(t *testing.T) {
+	t.Parallel()
+	const keys, burst = 8, 10
+	l := mustLimiter(t, ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: burst}, keys)
+	// In an order unlike that of their names, key n makes n+1 requests.
+	for round := range keys {
+		for i := range keys {
+			if n := i * 3 % keys; round <= n {
+				l.Take(strconv.Itoa(n), start)
+			}
+		}
+	}
+	l.Take("new", start)
+	for n := 1; n < keys; n++ {
+		if d := l.Take(strconv.Itoa(n), start); d.Remaining != burst-n-2 {
+			t.Errorf("key %d was forgotten: %+v", n, d)
+		}
+	}
+	if d := l.Take("0", start); d.Remaining != burst-1 {
+		t.Errorf("key 0 is still remembered: %+v", d)
+	}
+}
+
 // A caller who is over the limit stays so, however many other addresses ask
 // in the meantime.
 func TestLimiterFloodPardonsNobody(t *testing.T) {

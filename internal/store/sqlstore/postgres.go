@@ -3,11 +3,206 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/weirhq/weir/internal/store"
 )
 
-// OpenPostgres opens.
+const (
+	// defaultPoolSize is the number of connections of one process at most,
+	// unless the URL sets pool_max_conns.
+	defaultPoolSize = 16
+	// maxTries bounds how often a transaction runs that PostgreSQL aborts over
+	// a deadlock or a serialization failure.
+	maxTries = 10
+	// endTimeout bounds COMMIT and ROLLBACK, which the end of the caller's
+	// context does not stop.
+	endTimeout = 30 * time.Second
+)
+
+// postgresBackend leaves concurrency to the server: READ COMMITTED, and the
+// locks that the statements ask for.
+type postgresBackend struct {
+	pool      *pgxpool.Pool
+	committed func(functions int)
+}
+
+// OpenPostgres connects to the database at the URL and brings its schema up to
+// date; replicas that start together take turns. The URL's parameters are those
+// of libpq and of pgxpool (pool_max_conns and the like). When the connection
+// breaks during a commit, Update returns an error although the commit may have
+// been kept; that is true of any database over a network.
 func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.Store, error) {
-	return nil, errors.ErrUnsupported
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, parseError(databaseURL, err)
+	}
+	if !strings.Contains(databaseURL, "pool_max_conns") {
+		config.MaxConns = defaultPoolSize
+	}
+	if _, set := config.ConnConfig.RuntimeParams["application_name"]; !set {
+		config.ConnConfig.RuntimeParams["application_name"] = "weir"
+	}
+	// When a caller gives up, ask the server to stop the statement and keep
+	// the connection, rather than drop it as pgx does by default.
+	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 2 * time.Second}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", postgresError(ctx, err))
+	}
+	if err := migratePostgres(ctx, pool, opts); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return &db{&postgresDialect, &postgresBackend{pool: pool, committed: opts.committed}}, nil
+}
+
+func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
+	return fn(postgresConn{b.pool})
+}
+
+func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error {
+	for try := 1; ; try++ {
+		err := b.once(ctx, fn)
+		if !errors.Is(err, errRetry) {
+			return err
+		}
+		if try == maxTries {
+			return fmt.Errorf("%w: gave up after %d tries: %w", store.ErrUnavailable, try, err)
+		}
+		// Whoever collided must not come back in step.
+		limit := min(time.Millisecond<<try, 100*time.Millisecond)
+		select {
+		case <-time.After(rand.N(limit)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// once runs fn in one transaction. From COMMIT on the end of ctx stops nothing,
+// since the outcome would be unknown.
+func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) error {
+	t, err := b.pool.Begin(ctx)
+	if err != nil {
+		return postgresError(ctx, err)
+	}
+	committing := false
+	defer func() {
+		if !committing { // fn failed or panicked
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+			defer cancel()
+			// A rollback that fails ends the connection, which rolls back too.
+			_ = t.Rollback(end)
+		}
+	}()
+	if err := fn(postgresConn{t}); err != nil {
+		return err
+	}
+	committing = true
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	if err := t.Commit(end); err != nil {
+		return postgresError(end, err)
+	}
+	if b.committed != nil {
+		b.committed(1)
+	}
+	return nil
+}
+
+func (b *postgresBackend) close() error {
+	b.pool.Close()
+	return nil
+}
+
+// postgresConn is a pool or a transaction.
+type postgresConn struct {
+	q interface {
+		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	}
+}
+
+func (c postgresConn) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	rows, err := c.q.Query(ctx, sql, args...)
+	if err != nil {
+		return postgresError(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return postgresError(ctx, rows.Err())
+}
+
+func (c postgresConn) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	tag, err := c.q.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), postgresError(ctx, err)
+}
+
+// postgresError classifies an error of pgx or of the server by its SQLSTATE.
+func postgresError(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		if errors.Is(err, pgx.ErrTxCommitRollback) {
+			return err
+		}
+		// Without an answer of the server it is the connection that failed.
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	switch answer.Code {
+	case "23505": // unique_violation
+		return fmt.Errorf("%w: %w", errDuplicate, err)
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return fmt.Errorf("%w: %w", errRetry, err)
+	case "25006", // read_only_sql_transaction: a standby, or a server set to read only
+		"55P03",          // lock_not_available
+		"57014",          // query_canceled, by a timeout of the server
+		"57P01", "57P02", // admin_shutdown, crash_shutdown
+		"57P03", "57P05": // cannot_connect_now, idle_session_timeout
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	switch answer.Code[:min(2, len(answer.Code))] {
+	case "08", // connection exception
+		"28", // invalid authorization: the password was changed
+		"3D", // the database is not there
+		"53", // insufficient resources: disk full, out of memory, too many connections
+		"58": // system error
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return err
+}
+
+// parseError explains a URL that cannot be used. The URL may hold a password
+// and is not repeated, nor is any error whose text may quote a part of it.
+func parseError(databaseURL string, err error) error {
+	const hint = "write it as postgres://user:password@host:5432/database, with special characters percent-encoded"
+	u, urlErr := url.Parse(databaseURL)
+	if urlErr != nil {
+		return errors.New("the database URL cannot be parsed; " + hint)
+	}
+	cause := errors.Unwrap(err)
+	if cause == nil || u.User != nil && strings.Contains(cause.Error(), databaseURL) {
+		return errors.New("the database URL has an invalid parameter; " + hint)
+	}
+	return fmt.Errorf("the database URL has an invalid parameter; %s", hint)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"github.com/weirhq/weir/internal/store"
 	"zombiezen.com/go/sqlite"
@@ -34,7 +35,8 @@ type sqliteBackend struct {
 	// opened.
 	readers chan *sqliteConn
 	// closing is closed when Close begins.
-	closing chan struct{}
+	closing   chan struct{}
+	closeOnce sync.Once
 }
 
 // OpenSQLite opens the database file weir.db in dir and brings its schema up
@@ -50,8 +52,10 @@ func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, err
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	// FULL syncs the log at every commit, which is what makes an answer given
-	// survive a power cut.
-	c, err := openSQLiteConn(path, sqlite.OpenReadWrite, writerCacheKiB, "synchronous = FULL", "foreign_keys = ON")
+	// survive a power cut. The file remembers WAL mode, save for one that was
+	// restored from an export.
+	c, err := openSQLiteConn(path, sqlite.OpenReadWrite, writerCacheKiB,
+		"journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
@@ -98,12 +102,13 @@ func (b *sqliteBackend) update(ctx context.Context, fn func(conn) error) error {
 }
 
 func (b *sqliteBackend) close() error {
-	select {
-	case <-b.closing:
-		return nil
-	default:
-		close(b.closing)
-	}
+	var err error
+	b.closeOnce.Do(func() { err = b.shutDown() })
+	return err
+}
+
+func (b *sqliteBackend) shutDown() error {
+	close(b.closing)
 	var err error
 	for range cap(b.readers) {
 		if c := <-b.readers; c != nil {

@@ -82,8 +82,10 @@ func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func
 		}
 	}
 	// Reset ends the statement's read of the database, which would hold back
-	// checkpoints otherwise.
-	return sqliteError(stmt.Reset())
+	// checkpoints otherwise; what was bound may be large and is let go.
+	err = stmt.Reset()
+	stmt.ClearBindings()
+	return sqliteError(err)
 }
 
 func (s *sqliteConn) exec(ctx context.Context, sql string, args []any) (int64, error) {

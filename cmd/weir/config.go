@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/server"
+)
+
+// Names of settings: as flags with two dashes, in the environment in upper
+// case with underscores behind WEIR_, in the file as they are.
+const (
+	configFile         = "config"
+	listen             = "listen"
+	dataDir            = "data-dir"
+	databaseURL        = "database-url"
+	publicURL          = "public-url"
+	tlsCert            = "tls-cert"
+	tlsKey             = "tls-key"
+	tlsSelfSigned      = "tls-self-signed"
+	trustedProxy       = "trusted-proxy"
+	rateLimitPrincipal = "rate-limit-principal"
+	rateLimitAddress   = "rate-limit-address"
+	logFormat          = "log-format"
+	logLevel           = "log-level"
+
+	bootstrapAPIKey         = "bootstrap-api-key"
+	bootstrapAPISecret      = "bootstrap-api-secret"
+	bootstrapEmail          = "bootstrap-email"
+	bootstrapPassword       = "bootstrap-password"
+	bootstrapOrganizationID = "bootstrap-organization-id"
+)
+
+// withoutFlag are the settings that the environment and the file alone have:
+// other users of the machine can see flags.
+var withoutFlag = []string{bootstrapAPIKey, bootstrapAPISecret, bootstrapEmail, bootstrapPassword, bootstrapOrganizationID}
+
+// secret are the settings that are never printed.
+var secret = []string{bootstrapAPISecret, bootstrapPassword}
+
+func storeFlags(f *pflag.FlagSet) {
+	f.String(configFile, "", "read settings from this YAML `file`; its keys are the names of these flags")
+	f.String(dataDir, "./weir-data", "`directory` for the embedded database, credentials.env and the local CA")
+	f.String(databaseURL, "", "`postgres://` URL of a PostgreSQL database; without it, SQLite in the data directory")
+	f.String(logFormat, "text", "format of the log on standard error: text or json")
+	f.String(logLevel, "info", "least level that is logged: debug, info, warn or error")
+}
+
+func serveFlags(f *pflag.FlagSet) {
+	storeFlags(f)
+	f.String(listen, "127.0.0.1:8080", "`address` to serve on; port 0 takes a free one. Beyond loopback, TLS or a trusted proxy is required")
+	f.String(publicURL, "", "base `URL` of the links in answers; made from the listener by default")
+	f.String(tlsCert, "", "PEM `file` with the certificate chain for HTTPS")
+	f.String(tlsKey, "", "PEM `file` with the certificate's private key")
+	f.Bool(tlsSelfSigned, false, "make a local CA in the data directory, once, and serve HTTPS with a certificate from it")
+	f.StringSlice(trustedProxy, nil, "`CIDR` of proxies that terminate TLS and are believed about the client's address; may be repeated")
+	f.Int(rateLimitPrincipal, 100, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
+	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
+}
+
+// load reads the settings: a flag wins over the environment, the environment
+// over the file, the file over the default.
+func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
+	known := slices.Clone(withoutFlag)
+	flags.VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	// A file may be shared by commands that know fewer flags.
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	serveFlags(all)
+	all.VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+
+	k := koanf.New(".")
+	path, _ := flags.GetString(configFile)
+	if path == "" {
+		path = os.Getenv("WEIR_CONFIG")
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return nil, fmt.Errorf("read --config %s: %w", path, err)
+		}
+		for _, key := range k.Keys() {
+			if !slices.Contains(known, key) || key == configFile {
+				return nil, fmt.Errorf("read --config %s: there is no setting %q; 'weir serve --help' lists them", path, key)
+			}
+		}
+	}
+	environment := env.Provider(".", env.Opt{Prefix: "WEIR_", TransformFunc: func(key, value string) (string, any) {
+		key = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(key, "WEIR_")), "_", "-")
+		if !slices.Contains(known, key) || value == "" {
+			return "", nil
+		}
+		if key == trustedProxy {
+			return key, strings.Split(value, ",")
+		}
+		return key, value
+	}})
+	if err := k.Load(environment, nil); err != nil {
+		return nil, fmt.Errorf("read the environment: %w", err)
+	}
+	if err := k.Load(posflag.Provider(flags, ".", k), nil); err != nil {
+		return nil, fmt.Errorf("read the flags: %w", err)
+	}
+	return k, nil
+}
+
+// serverConfig turns settings into the server's configuration.
+func serverConfig(k *koanf.Koanf) server.Config {
+	return server.Config{
+		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
+		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: k.Strings(trustedProxy),
+		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitAddress: k.Int(rateLimitAddress),
+		Bootstrap: bootstrap.Options{
+			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
+			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
+			OrganizationID: k.String(bootstrapOrganizationID),
+		},
+	}
+}
+
+// logger returns the log that the settings ask for.
+func logger(k *koanf.Koanf, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(k.String(logLevel))); err != nil {
+		return nil, fmt.Errorf("--log-level %q is none of debug, info, warn, error", k.String(logLevel))
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch k.String(logFormat) {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	default:
+		return nil, fmt.Errorf("--log-format %q is neither text nor json", k.String(logFormat))
+	}
+}
+
+func configCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "config", Short: "Print the effective configuration, secrets masked", Args: cobra.NoArgs,
+		Long: "Print the configuration that 'weir serve' would run with, as YAML that --config reads, secrets masked.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := load(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(serverConfig(k).Check(), checkLog(k)); err != nil {
+				return err
+			}
+			settings := k.All()
+			delete(settings, configFile)
+			for _, name := range secret {
+				if settings[name] != nil {
+					settings[name] = mask
+				}
+			}
+			if u, err := url.Parse(k.String(databaseURL)); err == nil && u.User != nil {
+				if _, has := u.User.Password(); has {
+					u.User = url.UserPassword(u.User.Username(), mask)
+					settings[databaseURL] = u.String()
+				}
+			}
+			delete(settings, "help")
+			out, err := yaml.Parser().Marshal(settings)
+			if err != nil {
+				return fmt.Errorf("print the configuration: %w", err)
+			}
+			_, err = cmd.OutOrStdout().Write(out)
+			return err
+		},
+	}
+	serveFlags(c.Flags())
+	return c
+}
+
+const mask = "xxxxx"
+
+func checkLog(k *koanf.Koanf) error {
+	_, err := logger(k, io.Discard)
+	return err
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/internal/server"
+)
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "serve", Short: "Serve the API", Args: cobra.NoArgs,
+		Long: `Serve the API until interrupted.
+
+Every flag can also be set in the environment, as WEIR_ and its name in upper case with
+underscores (WEIR_DATA_DIR), and in the file that --config names. A flag wins over the
+environment, the environment over the file, the file over the default.
+
+The first start makes an organization, its first user, the environment "default" and a
+Cloud API key, prints them once, and writes them to credentials.env in the data directory.
+WEIR_BOOTSTRAP_API_KEY, WEIR_BOOTSTRAP_API_SECRET, WEIR_BOOTSTRAP_EMAIL,
+WEIR_BOOTSTRAP_PASSWORD and WEIR_BOOTSTRAP_ORGANIZATION_ID fix those values.`,
+		Example: `  weir serve
+  weir serve --data-dir /var/lib/weir --listen 0.0.0.0:8443 --tls-self-signed
+  weir serve --database-url postgres://weir@db.example.com/weir`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := load(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			log, err := logger(k, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			config := serverConfig(k)
+			s, err := server.Open(cmd.Context(), config, versionText(), log)
+			if err != nil {
+				return err
+			}
+			if s.First != nil {
+				fmt.Fprint(cmd.OutOrStdout(), s.First.Instructions(s.URL, config.DataDir, s.CAPath))
+			} else if s.CAPath != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "Clients must trust the local CA: %s\n", s.CAPath)
+			}
+			log.Info("serving", "url", s.URL, "version", versionText())
+			return s.Serve(cmd.Context())
+		},
+	}
+	serveFlags(c.Flags())
+	return c
+}

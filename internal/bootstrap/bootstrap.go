@@ -1,0 +1,190 @@
+package bootstrap
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/random"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// Credentials are what a new installation begins with.
+type Credentials struct {
+	OrganizationID, EnvironmentID string
+	Email, Password               string
+	APIKey, APISecret             string
+}
+
+// Names of settings in the store.
+const (
+	settingFirstOrganization = "first-organization"
+	settingHashKey           = "hash-key"
+	settingPageTokenKey      = "page-token-key"
+)
+
+// Keys are the installation's own secrets, the same on every replica.
+type Keys struct{ Hash, PageToken []byte }
+
+// LoadKeys reads the installation's keys, and makes them on the first start.
+func LoadKeys(ctx context.Context, s store.Store) (Keys, error) {
+	var k Keys
+	for name, key := range map[string]*[]byte{settingHashKey: &k.Hash, settingPageTokenKey: &k.PageToken} {
+		var err error
+		if *key, err = loadKey(ctx, s, name); err != nil {
+			return Keys{}, fmt.Errorf("load %s: %w", name, err)
+		}
+	}
+	return k, nil
+}
+
+func loadKey(ctx context.Context, s store.Store, name string) ([]byte, error) {
+	key, err := s.Setting(ctx, name)
+	if !errors.Is(err, store.ErrNotFound) {
+		return key, err
+	}
+	fresh := make([]byte, 32)
+	_, _ = rand.Read(fresh) // never fails: it ends the program instead
+	err = s.Update(ctx, func(tx store.Tx) error {
+		// Another replica may have been quicker; then its key counts.
+		_, err := tx.PutSetting(ctx, name, fresh)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.Setting(ctx, name)
+}
+
+// Needed reports whether the installation has no organization yet.
+func Needed(ctx context.Context, s store.Store) (bool, error) {
+	_, err := s.Setting(ctx, settingFirstOrganization)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// Choose fills in the credentials of a new installation, from the options
+// where they fix a value.
+func Choose(o Options) Credentials {
+	c := Credentials{
+		OrganizationID: o.OrganizationID,
+		Email:          o.Email, Password: o.Password,
+		APIKey: o.APIKey, APISecret: o.APISecret,
+		EnvironmentID: org.Environment.ID.New(),
+	}
+	for value, choose := range map[*string]func() string{
+		&c.OrganizationID: uuid.NewString,
+		&c.Email:          func() string { return "admin@weir.local" },
+		&c.Password:       func() string { return random.Text(24, random.MixedAlphanumeric) },
+		&c.APIKey:         iam.APIKey.ID.New,
+		&c.APISecret:      authn.NewSecret,
+	} {
+		if *value == "" {
+			*value = choose()
+		}
+	}
+	return c
+}
+
+// Create makes the organization with all that belongs to it, in one
+// transaction, and reports whether it did: another replica may have been
+// quicker.
+func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) {
+	password, err := authn.HashPassword(c.Password)
+	if err != nil {
+		return false, err
+	}
+	created := false
+	err = e.Store.Update(ctx, func(tx store.Tx) error {
+		var err error
+		if created, err = tx.PutSetting(ctx, settingFirstOrganization, []byte(c.OrganizationID)); err != nil || !created {
+			return err
+		}
+		organization := &engine.Object{Kind: org.Organization, Org: c.OrganizationID, ID: c.OrganizationID, Doc: engine.Doc{
+			"display_name": "Weir", "jit_enabled": true,
+		}}
+		user := &engine.Object{Kind: iam.User, Org: c.OrganizationID, Private: []byte(password), Doc: engine.Doc{
+			"email": c.Email, "full_name": "Administrator", "auth_type": iam.AuthTypeLocal,
+		}}
+		environment := &engine.Object{Kind: org.Environment, Org: c.OrganizationID, ID: c.EnvironmentID, Doc: engine.Doc{
+			"display_name": "default",
+		}}
+		for _, o := range []*engine.Object{organization, user, environment} {
+			if err := e.Insert(ctx, tx, o); err != nil {
+				return err
+			}
+		}
+		root := organization.ResourceName()
+		if err := iam.Bind(ctx, e, tx, c.OrganizationID, user.ID, authz.OrganizationAdmin, root); err != nil {
+			return err
+		}
+		return insertKey(ctx, e, tx, c.OrganizationID, user.ID, c.APIKey, c.APISecret)
+	})
+	return created, err
+}
+
+func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization, owner, id, secret string) error {
+	return e.Insert(ctx, tx, &engine.Object{
+		Kind: iam.APIKey, Org: organization, ID: id,
+		Once: map[string]string{"spec.secret": secret},
+		Doc: engine.Doc{"spec": engine.Doc{
+			"display_name": "bootstrap",
+			"description":  "Made on this server's own machine",
+			"owner":        engine.Doc{"id": owner},
+		}},
+	})
+}
+
+// NewKey makes another Cloud API key for an administrator of the first
+// organization, or for the named user or service account, and returns its id,
+// its secret and its owner. It is the way back in for who lost the key.
+func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ownedBy string, err error) {
+	organization, err := e.Store.Setting(ctx, settingFirstOrganization)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", "", "", errors.New("this database has no organization yet: start the server once")
+	}
+	if err != nil {
+		return "", "", "", err
+	}
+	if owner == "" {
+		if owner, err = administrator(ctx, e, string(organization)); err != nil {
+			return "", "", "", err
+		}
+	}
+	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
+	err = e.Store.Update(ctx, func(tx store.Tx) error {
+		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
+	})
+	return id, secret, owner, err
+}
+
+// administrator finds a user who may do everything in the organization.
+func administrator(ctx context.Context, e *engine.Engine, organization string) (string, error) {
+	users, err := e.Store.List(ctx, store.Query{Org: organization, Kind: iam.User.Key(), Limit: 1000})
+	if err != nil {
+		return "", err
+	}
+	for _, u := range users {
+		held, err := e.Store.Count(ctx, store.Query{Org: organization, Kind: iam.RoleBinding.Key(), Limit: 1, Where: []store.Condition{
+			{Field: "principal", Values: []string{"User:" + u.ID}},
+			{Field: "role_name", Values: []string{authz.OrganizationAdmin}},
+		}})
+		if err != nil {
+			return "", err
+		}
+		if held > 0 {
+			return u.ID, nil
+		}
+	}
+	return "", errors.New("no user of the organization is an OrganizationAdmin: name the owner with --owner")
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/clientaddr"
+	"github.com/weirhq/weir/internal/ratelimit"
+)
+
+// Config is what an operator sets. The zero value of a field is what its
+// comment says.
+type Config struct {
+	// Listen is the address and port; port 0 takes a free one.
+	Listen string
+	// DataDir holds the SQLite database, credentials.env and the local CA.
+	DataDir string
+	// DatabaseURL is a postgres:// URL; empty means SQLite in DataDir.
+	DatabaseURL string
+	// PublicURL is the base of links; empty means it is made from the listener.
+	PublicURL string
+
+	// TLSCert and TLSKey are PEM files, both or neither.
+	TLSCert, TLSKey string
+	// TLSSelfSigned makes a local CA in DataDir and a certificate from it.
+	TLSSelfSigned bool
+	// TrustedProxies are the networks whose proxies terminate TLS and are
+	// believed about the client.
+	TrustedProxies []string
+
+	// RateLimitPrincipal is how many requests a second each principal may
+	// make, RateLimitAddress how many an address without valid credentials
+	// may; each in bursts of ten times as many. Zero means no limit.
+	RateLimitPrincipal, RateLimitAddress int
+
+	Bootstrap bootstrap.Options
+}
+
+// Check reports what is wrong with the configuration, in words for the
+// operator.
+func (c Config) Check() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together: give both or neither")
+	}
+	if c.TLSSelfSigned && c.TLSCert != "" {
+		return errors.New("--tls-self-signed and --tls-cert exclude each other: give one of them")
+	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("--public-url %q is not a base URL such as https://weir.example.com", c.PublicURL)
+		}
+	}
+	if c.RateLimitPrincipal < 0 || c.RateLimitAddress < 0 {
+		return errors.New("rate limits must not be negative: give requests per second, or 0 for no limit")
+	}
+	loopback, err := clientaddr.IsLoopback(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q is not an address such as 127.0.0.1:8080: %w", c.Listen, err)
+	}
+	if !loopback && !c.tls() && len(c.TrustedProxies) == 0 {
+		return fmt.Errorf("refusing to serve plain HTTP on %s, which others can reach: add --tls-cert and --tls-key, or --tls-self-signed, or --trusted-proxy with the network of a proxy that terminates TLS", c.Listen)
+	}
+	return c.Bootstrap.Check()
+}
+
+func (c Config) tls() bool { return c.TLSCert != "" || c.TLSSelfSigned }
+
+// publicURL is the base of links, without a final slash. A listener on every
+// address is called localhost.
+func (c Config) publicURL(bound net.Addr) string {
+	if c.PublicURL != "" {
+		return strings.TrimRight(c.PublicURL, "/")
+	}
+	scheme := "http"
+	if c.tls() {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return scheme + "://" + bound.String()
+	}
+	if given, _, err := net.SplitHostPort(c.Listen); err == nil && given != "" {
+		host = given
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || host == "" {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// limit is a number of requests a second with bursts of ten times as many.
+func limit(perSecond int) ratelimit.Limit {
+	if perSecond == 0 {
+		return ratelimit.Limit{}
+	}
+	return ratelimit.Limit{Requests: perSecond, Per: time.Second, Burst: 10 * perSecond}
+}
+
+func (c Config) certificateHosts() []string {
+	var hosts []string
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, u.Hostname())
+	}
+	return hosts
+}
+
+func minimalTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }

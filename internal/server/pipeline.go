@@ -1,0 +1,269 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/apidocs"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/operation"
+)
+
+// handler is the whole pipeline, outermost first. The order matters: the
+// request id comes before all that may log or fail; the log sees what recovery
+// made of a panic; whether the transport is good enough is decided before
+// anything of the request is believed; and paths are brought into one form
+// before anything matches them.
+func (s *Server) handler() (http.Handler, error) {
+	routes, err := s.routes()
+	if err != nil {
+		return nil, err
+	}
+	layers := []func(http.Handler) http.Handler{
+		s.withRequestID,
+		s.withLog,
+		s.withRecovery,
+		s.withSecureTransport,
+		s.withTimeout,
+		s.withPlainPath,
+	}
+	h := routes
+	for i := len(layers) - 1; i >= 0; i-- {
+		h = layers[i](h)
+	}
+	return h, nil
+}
+
+// routes divides the paths between the API and what stands beside it.
+func (s *Server) routes() (http.Handler, error) {
+	documents, err := s.documents()
+	if err != nil {
+		return nil, err
+	}
+	var pages []apidocs.ErrorPage
+	for _, c := range api.Codes() {
+		pages = append(pages, apidocs.ErrorPage{Code: c.Upper(), Status: c.Status, Title: c.Title, Meaning: c.Meaning, Remedy: c.Remedy})
+	}
+	docs, err := apidocs.New(s.log, documents.parsed, pages)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", s.api)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/docs", http.StatusFound)
+	})
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", s.metrics.handler())
+	mux.Handle("GET /openapi.json", documents)
+	mux.Handle("GET /docs", docs)
+	mux.Handle("GET /docs/", docs)
+	return mux, nil
+}
+
+// record is what the layers tell the log of a request.
+type record struct {
+	operation string
+	caller    *authn.Caller
+	status    int
+}
+
+type recordKey struct{}
+
+func recordOf(ctx context.Context) *record {
+	if r, ok := ctx.Value(recordKey{}).(*record); ok {
+		return r
+	}
+	return &record{}
+}
+
+// withRequestID gives each request an id of the server's own: a client's would
+// let it write what it likes into the log.
+func (s *Server) withRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := strings.ReplaceAll(uuid.NewString(), "-", "")
+		w.Header().Set("X-Request-Id", id)
+		next.ServeHTTP(w, r.WithContext(api.WithRequestID(r.Context(), id)))
+	})
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// withLog writes one line a request and counts it. The query is left out: it
+// can hold what should not lie in logs.
+func (s *Server) withLog(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &record{}
+		sw := &statusWriter{ResponseWriter: w}
+		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
+		elapsed := time.Since(start)
+		if sw.status == 0 {
+			sw.status = http.StatusOK // the handler wrote nothing, and net/http says this
+		}
+		s.metrics.observe(rec.operation, sw.status, elapsed)
+		principal := ""
+		if rec.caller != nil {
+			principal = rec.caller.Principal
+		}
+		s.log.InfoContext(r.Context(), "request",
+			"request_id", api.RequestID(r.Context()), "method", r.Method, "path", r.URL.Path,
+			"operation", rec.operation, "principal", principal, "status", sw.status,
+			"duration", elapsed, "client", s.proxies.Client(r).String())
+	})
+}
+
+// withRecovery turns a panic into a 500 and a log entry.
+func (s *Server) withRecovery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.log.Error("panic", "request_id", api.RequestID(r.Context()), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.errors.Write(w, r, api.New(api.Internal, "The server failed to answer the request"))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withSecureTransport refuses plain HTTP from anywhere but this machine, unless
+// a trusted proxy says that it terminated TLS.
+func (s *Server) withSecureTransport(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.proxies.Secure(r) && !s.proxies.Client(r).IsLoopback() {
+			s.errors.Write(w, r, api.New(api.HTTPSRequired, "This server answers plain HTTP on its own machine only; use HTTPS"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) withTimeout(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// withPlainPath serves the same API below /api, which the CLI needs, and
+// collapses doubled slashes, which clients with a trailing slash in their base
+// URL send. The encoded form is kept: an encoded slash belongs to a value.
+func (s *Server) withPlainPath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if plain := plainPath(r.URL.EscapedPath()); plain != r.URL.EscapedPath() {
+			u := *r.URL
+			parsed, err := u.Parse(plain)
+			if err != nil {
+				s.errors.Write(w, r, api.New(api.MalformedRequest, "The path is not a valid URL path"))
+				return
+			}
+			u.Path, u.RawPath = parsed.Path, parsed.RawPath
+			clone := r.Clone(r.Context())
+			clone.URL = &u
+			r = clone
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func plainPath(escaped string) string {
+	for strings.Contains(escaped, "//") {
+		escaped = strings.ReplaceAll(escaped, "//", "/")
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/api/"); ok {
+		return "/" + rest
+	}
+	return escaped
+}
+
+// api answers the public operations.
+func (s *Server) api(w http.ResponseWriter, r *http.Request) {
+	op, params, allow := s.router.Match(r.Method, r.URL.EscapedPath())
+	switch {
+	case op == nil && allow == nil:
+		s.errors.Write(w, r, api.New(api.RouteNotFound, "The API has no operation at this path; see "+s.URL+"/docs"))
+		return
+	case op == nil && r.Method == http.MethodOptions:
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case op == nil:
+		methods := strings.Join(allow, ", ")
+		s.errors.Write(w, r, api.New(api.MethodNotAllowed, "The path does not take the method "+r.Method+"; it takes "+methods).WithHeader("Allow", methods))
+		return
+	}
+	rec := recordOf(r.Context())
+	rec.operation = op.ID
+	deprecation(w.Header(), op)
+	answer, caller, err := s.engine.Handle(w, r, *op, params)
+	rec.caller = caller
+	if err != nil {
+		s.errors.Write(w, r, err)
+		return
+	}
+	s.write(w, answer)
+}
+
+// deprecation tells of operations that are to go, as RFC 9745 and RFC 8594 say.
+func deprecation(h http.Header, op *operation.Operation) {
+	if !op.Deprecated.IsZero() {
+		h.Set("Deprecation", "@"+strconv.FormatInt(op.Deprecated.Unix(), 10))
+	}
+	if !op.Sunset.IsZero() {
+		h.Set("Sunset", op.Sunset.UTC().Format(http.TimeFormat))
+	}
+}
+
+func (s *Server) write(w http.ResponseWriter, answer *engine.Answer) {
+	h := w.Header()
+	if answer.Location != "" {
+		h.Set("Location", s.URL+answer.Location)
+	}
+	h.Set("Cache-Control", "no-store")
+	if answer.Body == nil {
+		w.WriteHeader(answer.Status)
+		return
+	}
+	body := api.AppendSpliced(make([]byte, 0, len(answer.Body)+256), answer.Body, s.URL)
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(answer.Status)
+	_, _ = w.Write(body) // a client that went away is no concern of ours
+}

@@ -1,0 +1,258 @@
+// Package server puts everything together: it opens the store, makes the
+// first credentials, and serves the API, its documents and its health on one
+// listener.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/clientaddr"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/localca"
+	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/ratelimit"
+	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/store/sqlstore"
+)
+
+// Bounds of one connection and one request.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	// requestTimeout is how long the work on one request may take.
+	requestTimeout = 30 * time.Second
+	// drainTimeout is how long requests under way may take once the server is
+	// asked to stop.
+	drainTimeout = 20 * time.Second
+	// limiterKeys bounds what each rate limiter remembers, about 150 bytes a key.
+	limiterKeys = 100_000
+)
+
+// Server is a server that is open: its listener is bound, its database is
+// migrated, its first credentials exist.
+type Server struct {
+	// URL is the base of links, without a final slash.
+	URL string
+	// First holds the credentials that this start made, or nil.
+	First *bootstrap.Credentials
+	// CAPath is the certificate that clients must trust with
+	// Config.TLSSelfSigned, or "".
+	CAPath string
+
+	config     Config
+	version    string
+	log        *slog.Logger
+	listener   net.Listener
+	http       *http.Server
+	store      store.Store
+	engine     *engine.Engine
+	router     *operation.Router
+	proxies    clientaddr.Proxies
+	errors     api.ErrorWriter
+	principals *ratelimit.Limiter
+	addresses  *ratelimit.Limiter
+	metrics    *metrics
+	stopping   atomic.Bool
+}
+
+// Open binds the listener, opens and migrates the database, and on the first
+// start makes the first credentials. Its errors are one line for the operator.
+func Open(ctx context.Context, c Config, version string, log *slog.Logger) (*Server, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", c.Listen, err)
+	}
+	s := &Server{config: c, version: version, log: log, listener: listener, URL: c.publicURL(listener.Addr())}
+	if err := s.open(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) error {
+	var err error
+	if s.proxies, err = clientaddr.ParseProxies(s.config.TrustedProxies); err != nil {
+		return fmt.Errorf("--trusted-proxy: %w", err)
+	}
+	if s.principals, err = ratelimit.NewLimiter(limit(s.config.RateLimitPrincipal), limiterKeys); err != nil {
+		return fmt.Errorf("--rate-limit-principal: %w", err)
+	}
+	if s.addresses, err = ratelimit.NewLimiter(limit(s.config.RateLimitAddress), limiterKeys); err != nil {
+		return fmt.Errorf("--rate-limit-address: %w", err)
+	}
+	if s.router, err = operation.NewRouter(operation.All()); err != nil {
+		return err
+	}
+	s.errors = api.ErrorWriter{PublicURL: s.URL, Log: s.log, Now: time.Now}
+	if s.store, err = sqlstore.Open(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log}); err != nil {
+		return err
+	}
+	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
+		return err
+	}
+	s.engine.Admit = s.admit
+	if err := s.first(ctx); err != nil {
+		return err
+	}
+	tlsConfig, err := s.tlsConfig()
+	if err != nil {
+		return err
+	}
+	s.metrics = newMetrics(s)
+	handler, err := s.handler()
+	if err != nil {
+		return err
+	}
+	s.http = &http.Server{
+		Handler:           handler,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// NewEngine returns the engine over an open store, as the server and the
+// operator's commands use it.
+func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger) (*engine.Engine, error) {
+	keys, err := bootstrap.LoadKeys(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	authenticator := &authn.Authenticator{Store: s, Hasher: authn.Hasher{Key: keys.Hash}}
+	return engine.New(engine.Config{
+		Store: s, Kinds: Kinds(), PublicURL: publicURL,
+		Authenticate: authenticator.Authenticate,
+		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
+		Hasher:       authenticator.Hasher,
+		Now:          time.Now, Log: log,
+	})
+}
+
+// first makes the first credentials where there are none.
+func (s *Server) first(ctx context.Context) error {
+	if err := bootstrap.Settle(ctx, s.store, s.config.DataDir); err != nil {
+		return err
+	}
+	needed, err := bootstrap.Needed(ctx, s.store)
+	if err != nil || !needed {
+		return err
+	}
+	c := bootstrap.Choose(s.config.Bootstrap)
+	if err := c.Prepare(s.config.DataDir, s.URL); err != nil {
+		return err
+	}
+	created, err := bootstrap.Create(ctx, s.engine, c)
+	if err != nil {
+		return fmt.Errorf("make the first organization: %w", err)
+	}
+	if created {
+		s.First = &c
+	}
+	// Hashing the password took 64 MiB, which are not needed again.
+	debug.FreeOSMemory()
+	return bootstrap.Settle(ctx, s.store, s.config.DataDir)
+}
+
+func (s *Server) tlsConfig() (*tls.Config, error) {
+	switch {
+	case s.config.TLSCert != "":
+		certificate, err := tls.LoadX509KeyPair(s.config.TLSCert, s.config.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		c := minimalTLS()
+		c.Certificates = []tls.Certificate{certificate}
+		return c, nil
+	case s.config.TLSSelfSigned:
+		c, identity, err := localca.TLSConfig(filepath.Join(s.config.DataDir, "tls"), s.config.certificateHosts(), time.Now, s.log)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-self-signed: %w", err)
+		}
+		s.CAPath = identity.CAPath
+		return c, nil
+	default:
+		return nil, nil
+	}
+}
+
+// Serve answers requests until the context ends, then lets those under way
+// finish, and closes everything.
+func (s *Server) Serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() {
+		if s.http.TLSConfig != nil {
+			failed <- s.http.ServeTLS(s.listener, "", "")
+		} else {
+			failed <- s.http.Serve(s.listener)
+		}
+	}()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.stopping.Store(true)
+		s.log.Info("stopping: no new connections, finishing requests under way")
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		if err = s.http.Shutdown(drain); err != nil {
+			_ = s.http.Close()
+			err = fmt.Errorf("requests were still under way after %s: %w", drainTimeout, err)
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, s.close())
+}
+
+func (s *Server) close() error {
+	_ = s.listener.Close() // closed already when the server ran
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+// admit applies the rate limits and writes their headers.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Caller) error {
+	var d ratelimit.Decision
+	if caller != nil {
+		d = s.principals.Take(caller.Org+"/"+caller.Principal, time.Now())
+		ratelimit.WriteHeaders(w.Header(), d)
+	} else {
+		// The headers would tell one who guesses how fast to go, and are
+		// declared for successes and 429 only.
+		d = s.addresses.Take(s.proxies.Client(r).String(), time.Now())
+		if !d.Allowed {
+			ratelimit.WriteHeaders(w.Header(), d)
+		}
+	}
+	if d.Allowed {
+		return nil
+	}
+	return api.New(api.TooManyRequests, "Too many requests; wait before the next one as the Retry-After header says")
+}
