@@ -32,7 +32,7 @@ const (
 
 // Caller is who makes a request.
 type Caller struct {
-	authz.Subject
+	*authz.Subject
 	// Scheme is the kind of credential; Credential is its public part, the
 	// key's id.
 	Scheme, Credential string
@@ -86,7 +86,7 @@ func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []s
 		return nil, err
 	}
 	return &Caller{
-		Subject: authz.Subject{Org: row.Org, Principal: record.Owner, Bindings: bindings},
+		Subject: authz.NewSubject(row.Org, record.Owner, bindings),
 		Scheme:  record.Scheme, Credential: id,
 	}, nil
 }

@@ -3,6 +3,9 @@
 package authz
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/weirhq/weir/internal/crn"
 )
 
@@ -12,33 +15,117 @@ type Binding struct {
 	Scope crn.Pattern
 }
 
-// Subject is a principal with all that it holds.
+// Subject is a principal with all that it holds, made by NewSubject. It does
+// not change, and can be shared.
 type Subject struct {
-	// Org is the organization's ID, Principal the ID of the user or service
-	// account.
+	// Org is the organization's ID, Principal the ID of the user, service
+	// account, identity pool or group mapping.
 	Org, Principal string
-	Bindings       []Binding
+	// Bindings are the subject's own and those of its groups.
+	Bindings []Binding
+
+	root crn.CRN
+	// exact finds the roles bound to precisely one resource, so that a
+	// decision costs a look-up for each level of the name and not a walk over
+	// all bindings; wild are the others.
+	exact map[crn.Pattern][]*Role
+	wild  []bound
+	// everywhere are the roles held anywhere in the organization: some permit
+	// a little outside their scope.
+	everywhere []*Role
 }
 
-// Question is what is asked: may the subject do Operation on the object of
-// type Resource that CRN names (for a create, on the scope that will hold it).
+type bound struct {
+	role  *Role
+	scope crn.Pattern
+}
+
+// NewSubject prepares a principal for decisions. Bindings to roles that do not
+// exist, or outside the organization, permit nothing.
+func NewSubject(org, principal string, bindings []Binding) *Subject {
+	s := &Subject{
+		Org: org, Principal: principal, Bindings: bindings,
+		root:  crn.Must(crn.New(crn.Authority, crn.Segment{Key: "organization", Value: org})),
+		exact: map[crn.Pattern][]*Role{},
+	}
+	for _, b := range bindings {
+		role := RoleNamed(b.Role)
+		if role == nil || !crn.PatternOf(s.root).Covers(b.Scope) {
+			continue
+		}
+		if !slices.Contains(s.everywhere, role) {
+			s.everywhere = append(s.everywhere, role)
+		}
+		if b.Scope.Wildcard() {
+			s.wild = append(s.wild, bound{role, b.Scope})
+		} else if held := s.exact[b.Scope]; !slices.Contains(held, role) {
+			s.exact[b.Scope] = append(held, role)
+		}
+	}
+	return s
+}
+
+// Question is what is asked: may the subject do Operation on what On names, of
+// type Resource.
 type Question struct {
 	// Operation and Resource are spelt as in the vendor's permissions, for
 	// example "Describe" and "Environment".
 	Operation, Resource string
-	CRN                 crn.CRN
+	// On is the object itself; for a create the scope that will hold it; for
+	// a grant the pattern that the role is to be bound to.
+	On crn.Pattern
 	// Owner is the principal who owns the object, or "".
 	Owner string
 }
 
 // Decide answers the question. There are only permissions, no prohibitions:
-// what nothing allows is denied.
-func Decide(s Subject, q Question) bool {
-	if q.Owner != "" && q.Owner == s.Principal && ownerMay[q.Resource] {
+// what nothing allows is denied. It allocates nothing, and its cost does not
+// grow with the number of bindings to single resources.
+func Decide(s *Subject, q Question) bool {
+	if q.Owner != "" && q.Owner == s.Principal && ownerMay(s.Principal, q) {
 		return true
 	}
+	if !crn.PatternOf(s.root).Covers(q.On) {
+		return false
+	}
+	if s.holds(q, q.On) {
+		return true
+	}
+	for c := q.On.Scope(); !c.IsZero() && c.Len() > 0; c = c.Parent() {
+		if s.holds(q, crn.PatternOf(c)) {
+			return true
+		}
+	}
+	for _, b := range s.wild {
+		if b.role.permits(q.Resource, q.Operation) && b.scope.Covers(q.On) {
+			return true
+		}
+	}
+	for _, r := range s.everywhere {
+		if r.Organization.permits(q.Resource, q.Operation) {
+			return true
+		}
+	}
+	return q.Operation == Describe && s.standsIn(q)
+}
+
+func (s *Subject) holds(q Question, scope crn.Pattern) bool {
+	for _, r := range s.exact[scope] {
+		if r.permits(q.Resource, q.Operation) {
+			return true
+		}
+	}
+	return false
+}
+
+// standsIn reports whether the subject holds a role on something within an
+// organization or environment: who works in a place may know that it is there.
+func (s *Subject) standsIn(q Question) bool {
+	if q.Resource != "Environment" && q.Resource != "Organization" || q.On.Wildcard() {
+		return false
+	}
 	for _, b := range s.Bindings {
-		if roles[b.Role].permits(q.Resource, q.Operation) && b.Scope.Contains(q.CRN) {
+		if RoleNamed(b.Role) != nil && q.On.Covers(b.Scope) {
 			return true
 		}
 	}
@@ -48,15 +135,49 @@ func Decide(s Subject, q Question) bool {
 // Visibility is the part of an organization's objects of one type that a
 // subject may see in lists.
 type Visibility struct {
-	// All of them; else, with Own, those that the subject owns; else none.
-	All, Own bool
+	// All of them; else those with these IDs, those that lie in the scopes
+	// that these names give, and with Own those that the subject owns.
+	All    bool
+	IDs    []string
+	Scopes []string
+	Own    bool
 }
 
-// Visible returns what of the resource type the subject may see in the
-// organization whose root is named.
-func Visible(s Subject, resource string, root crn.CRN) Visibility {
-	return Visibility{
-		All: Decide(s, Question{Operation: "Describe", Resource: resource, CRN: root}),
-		Own: ownerMay[resource],
+// Visible returns what of the resource type the subject may list. segment is
+// the type's key in CRNs; operation is what seeing one asks for. It says the
+// same as Decide for each object.
+func Visible(s *Subject, operation, resource, segment string) Visibility {
+	v := Visibility{Own: ownerMay(s.Principal, Question{Operation: operation, Resource: resource})}
+	root := crn.PatternOf(s.root)
+	v.All = s.holds(Question{Operation: operation, Resource: resource}, root)
+	for _, r := range s.everywhere {
+		v.All = v.All || r.Organization.permits(resource, operation)
 	}
+	if v.All {
+		return v
+	}
+	implied := operation == Describe && resource == "Environment"
+	for _, b := range s.Bindings {
+		role := RoleNamed(b.Role)
+		if role == nil || !root.Covers(b.Scope) {
+			continue
+		}
+		permitted := role.permits(resource, operation)
+		if permitted {
+			v.Scopes = append(v.Scopes, b.Scope.String())
+		}
+		if id, ok := b.Scope.Value(segment); ok && (permitted || implied) && !slices.Contains(v.IDs, id) {
+			v.IDs = append(v.IDs, id)
+		}
+	}
+	return v
+}
+
+// ownerMay reports what a principal may do with what it owns, without a role.
+func ownerMay(principal string, q Question) bool {
+	own := ownServiceAccount
+	if strings.HasPrefix(principal, "u-") {
+		own = ownUser
+	}
+	return own.permits(q.Resource, q.Operation)
 }

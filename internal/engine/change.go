@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -23,8 +25,8 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
-	if !may(q.caller, k.permission(Create), k.scope(w.New), w.New) {
-		return nil, denied(k.permission(Create))
+	if !k.mayCreate(q.caller, w.New) {
+		return nil, denied(k.asks(Create), k.guards(Create, w.New))
 	}
 	if q.parent != "" {
 		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
@@ -44,52 +46,77 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 // way: the same steps as the operation but for authorization. The document may
 // hold read-only fields.
 func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
-	return e.insert(ctx, &Write{Engine: e, Tx: tx, Verb: Create, New: o}, nil)
+	return e.insert(ctx, &Write{Engine: e, Tx: tx, Verb: Create, New: o, Now: e.Now().UTC()}, nil)
+}
+
+// Save writes an existing object that Weir itself changed, in a transaction
+// that is under way and holds its lock.
+func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
+	o.Updated = e.Now().UTC()
+	return tx.Update(ctx, o.row(), e.entries(o))
+}
+
+// Lock reads an object that Weir itself is about to change, or answers
+// store.ErrNotFound.
+func (e *Engine) Lock(ctx context.Context, tx store.Tx, org string, k *Kind, id string) (*Object, error) {
+	row, err := tx.Lock(ctx, org, store.Key{Kind: k.Key(), ID: id})
+	if err != nil {
+		return nil, err
+	}
+	return k.decode(row)
 }
 
 func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) error {
-	if err := e.settle(ctx, w, problems); err != nil {
-		return err
-	}
 	o := w.New
-	o.Created = e.Now().UTC()
-	o.Updated = o.Created
-	wanted := o.ID
+	o.Created, o.Updated = w.Now, w.Now
+	given := o.ID != ""
 	for {
-		if wanted == "" {
+		if !given {
 			o.ID = o.Kind.ID.New()
+		}
+		if err := e.settle(ctx, w, problems); err != nil {
+			return err
 		}
 		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
 		var taken *store.ErrTaken
 		switch {
-		case errors.As(err, &taken) && taken.Name == "" && wanted == "":
+		case errors.As(err, &taken) && taken.Name == "" && !given:
 			continue // a random ID was used before: draw another one
 		case errors.As(err, &taken):
 			return e.conflict(o, taken)
 		case err != nil:
 			return err
 		}
-		break
+		return e.after(ctx, w)
 	}
-	return e.after(ctx, w)
 }
 
-// update changes what the body names.
+// mayCreate asks whether the caller may make the object where it is to be.
+func (k *Kind) mayCreate(caller *authn.Caller, o *Object) bool {
+	if p := k.CreateOn; p != nil {
+		return authz.Decide(caller.Subject, authz.Question{Operation: p.Operation, Resource: p.Resource, On: crn.PatternOf(k.scope(o))})
+	}
+	return k.allows(caller, k.asks(Create), Create, o)
+}
+
+// update changes what the body names, or does what an action says.
 func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, error) {
 	old, row, err := e.load(ctx, w.Tx.Lock, q)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.authorize(q, old, Update); err != nil {
+	asks := q.kind.asks(Update)
+	if q.action != nil {
+		asks = q.action.Asks
+	}
+	if err := e.authorize(q, old, asks); err != nil {
 		return nil, err
 	}
 	w.Old, w.New = old, old.clone()
-	base := old.Doc
-	if q.op.Method == http.MethodPut {
-		base = replaceable(q.kind.Fields, old.Doc)
+	problems, err := q.apply(ctx, w)
+	if err != nil {
+		return nil, err
 	}
-	var problems []api.Problem
-	w.New.Doc, problems = merge(q.kind.Fields, base, q.body, "")
 	if err := e.settle(ctx, w, problems); err != nil {
 		return nil, err
 	}
@@ -97,9 +124,9 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	// included, so that repeating a request is harmless.
 	body := w.New.render(false)
 	if string(body) == string(row.Body) && string(w.New.Private) == string(old.Private) {
-		return &Answer{Status: q.op.Success, Body: body}, nil
+		return q.answer(body), nil
 	}
-	w.New.Updated = e.Now().UTC()
+	w.New.Updated = w.Now
 	changed := w.New.row()
 	var taken *store.ErrTaken
 	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
@@ -111,7 +138,33 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return &Answer{Status: q.op.Success, Body: changed.Body}, nil
+	return q.answer(changed.Body), nil
+}
+
+// apply puts what the body says into w.New.
+func (q *request) apply(ctx context.Context, w *Write) ([]api.Problem, error) {
+	if q.action != nil {
+		body, problems := merge(q.action.Fields, nil, q.body, "")
+		if len(problems) > 0 {
+			return problems, nil
+		}
+		return nil, q.action.Apply(ctx, w, body)
+	}
+	base := w.Old.Doc
+	if q.op.Method == http.MethodPut {
+		base = replaceable(q.kind.Fields, w.Old.Doc)
+	}
+	var problems []api.Problem
+	w.New.Doc, problems = merge(q.kind.Fields, base, q.body, "")
+	return problems, nil
+}
+
+// answer sends the body, unless the operation answers without one.
+func (q *request) answer(body []byte) *Answer {
+	if q.op.Success == http.StatusNoContent {
+		body = nil
+	}
+	return &Answer{Status: q.op.Success, Body: body}
 }
 
 // replaceable keeps of a document what a PUT does not replace: what is
@@ -160,24 +213,44 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err != nil {
 		return nil, err
 	}
-	if err := e.authorize(q, old, Delete); err != nil {
+	if err := e.authorize(q, old, q.kind.asks(Delete)); err != nil {
 		return nil, err
 	}
-	if err := e.Remove(ctx, w.Tx, old); err != nil {
+	w.Old = old
+	if retire := q.kind.Hooks.Retire; retire != nil {
+		w.New = old.clone()
+		if err := retire(ctx, w); err != nil {
+			return nil, err
+		}
+		if err := e.Save(ctx, w.Tx, w.New); err != nil {
+			return nil, err
+		}
+		return q.answer(w.New.render(false)), nil
+	}
+	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	if q.op.Success == http.StatusNoContent {
-		return &Answer{Status: q.op.Success}, nil
-	}
-	return &Answer{Status: q.op.Success, Body: row.Body}, nil
+	return q.answer(row.Body), nil
 }
 
 // Remove deletes a locked object with everything that it contains and all
 // that refers to it and is to go with it. A reference that restricts refuses
 // the whole deletion, with the name of who refers.
 func (e *Engine) Remove(ctx context.Context, tx store.Tx, o *Object) error {
+	return e.remove(ctx, &Write{Engine: e, Tx: tx, Verb: Delete, Now: e.Now().UTC()}, o)
+}
+
+func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
+	tx := cause.Tx
+	if hook := o.Kind.Hooks.BeforeDelete; hook != nil {
+		w := *cause
+		w.Old = o
+		if err := hook(ctx, &w); err != nil {
+			return err
+		}
+	}
 	// The object goes first: a cycle of references then ends here.
-	if err := tx.Delete(ctx, o.Key(), e.Now().UTC()); err != nil {
+	if err := tx.Delete(ctx, o.Key(), cause.Now); err != nil {
 		return err
 	}
 	for {
@@ -204,7 +277,7 @@ func (e *Engine) Remove(ctx context.Context, tx store.Tx, o *Object) error {
 			if dependant.onDelete(r.Field) == Restrict {
 				return inUse(o, dependant)
 			}
-			if err := e.Remove(ctx, tx, dependant); err != nil {
+			if err := e.remove(ctx, cause, dependant); err != nil {
 				return err
 			}
 		}

@@ -44,8 +44,9 @@ type Engine struct {
 }
 
 type route struct {
-	kind *Kind
-	verb Verb
+	kind   *Kind
+	verb   Verb
+	action *Action
 }
 
 // New checks the table of kinds and returns the engine for it. An error means
@@ -68,7 +69,14 @@ func New(c Config) (*Engine, error) {
 			if _, dup := e.routes[id]; dup {
 				problems = append(problems, fmt.Errorf("operation %s is served twice", id))
 			}
-			e.routes[id] = route{k, verb}
+			e.routes[id] = route{kind: k, verb: verb}
+		}
+		for i := range k.Actions {
+			a := &k.Actions[i]
+			if op, ok := operation.ByID(a.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+"/{id}") {
+				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its objects", k.Key(), a.Operation))
+			}
+			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
 	}
@@ -122,7 +130,7 @@ func (e *Engine) checkFields(k *Kind) []error {
 		}
 	})
 	for _, path := range []string{k.UniqueName, k.OwnedBy} {
-		if path != "" && k.field(path) == nil {
+		if path != "" && path != store.FieldID && k.field(path) == nil {
 			problems = append(problems, fmt.Errorf("kind %s: there is no field %s", k.Key(), path))
 		}
 	}

@@ -3,6 +3,8 @@ package engine
 import (
 	"regexp"
 	"slices"
+
+	"github.com/weirhq/weir/internal/store"
 )
 
 // Type is the type of a field.
@@ -71,6 +73,11 @@ type Field struct {
 
 	// Filter makes the field's dotted path a query parameter of list.
 	Filter Filter
+	// FilterRequired makes list refuse a request without the parameter.
+	FilterRequired bool
+	// FilterBy turns the parameter's value into a condition, where that is not
+	// the exact match of the field; its error is for the user.
+	FilterBy func(value string) (store.Condition, error)
 }
 
 // MaxString is the greatest length in characters of a String without a
@@ -114,6 +121,9 @@ const (
 	Restrict OnDelete = iota
 	// Cascade deletes the referring object too.
 	Cascade
+	// Keep leaves the referring object as it is, with a reference to what no
+	// longer exists: a record of what was.
+	Keep
 )
 
 // walk calls f for every field, parents first, with its dotted path.

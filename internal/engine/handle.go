@@ -10,7 +10,6 @@ import (
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
-	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -21,6 +20,7 @@ type request struct {
 	op     operation.Operation
 	kind   *Kind
 	verb   Verb
+	action *Action
 	id     string
 	parent string
 	query  url.Values
@@ -45,7 +45,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, query: r.URL.Query()}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, query: r.URL.Query()}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -72,7 +72,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !api.AcceptsJSON(r.Header.Values("Accept")) {
 		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
 	}
-	if q.verb == Create || q.verb == Update {
+	if q.verb != List && q.verb != Read && q.verb != Delete {
 		if q.body, err = api.ReadObject(r); err != nil {
 			return nil, caller, err
 		}
@@ -93,19 +93,20 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := e.authorize(q, o, Read); err != nil {
+		if err := e.authorize(q, o, q.kind.asks(Read)); err != nil {
 			return nil, err
 		}
 		return &Answer{Status: q.op.Success, Body: row.Body}, nil
 	}
 	var answer *Answer
+	var w *Write
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query}
+		w = &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
 		var err error
 		switch q.verb {
 		case Create:
 			answer, err = e.create(ctx, q, w)
-		case Update:
+		case Update, act:
 			answer, err = e.update(ctx, q, w)
 		default:
 			answer, err = e.delete(ctx, q, w)
@@ -114,6 +115,9 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if hook := q.kind.Hooks.AfterCommit; hook != nil {
+		hook(w)
 	}
 	return answer, nil
 }
@@ -133,27 +137,26 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 
 // authorize asks the decision function about an object that exists. Who may
 // not even see it gets the answer of an object that does not exist.
-func (e *Engine) authorize(q *request, o *Object, verb Verb) error {
-	if q.allowed(o, verb) {
+func (e *Engine) authorize(q *request, o *Object, operation string) error {
+	if q.kind.allows(q.caller, operation, Read, o) {
 		return nil
 	}
-	if !q.allowed(o, Read) {
+	if !q.kind.allows(q.caller, q.kind.asks(Read), Read, o) {
 		return q.kind.missing(q.id)
 	}
-	return denied(q.kind.permission(verb))
+	return denied(operation, q.kind.guards(Read, o))
 }
 
-func (q *request) allowed(o *Object, verb Verb) bool {
-	return may(q.caller, q.kind.permission(verb), q.kind.CRN(o), o)
-}
-
-// may puts the question to the decision function.
-func may(caller *authn.Caller, p Permission, name crn.CRN, o *Object) bool {
-	question := authz.Question{Operation: p.Operation, Resource: p.Resource, CRN: name}
-	if o != nil && o.Kind.OwnedBy != "" {
-		question.Owner = o.Doc.String(o.Kind.OwnedBy + ".id")
+// allows puts the question to the decision function: permission on any guard
+// of the object is enough.
+func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object) bool {
+	owner := k.owner(o)
+	for _, g := range k.guards(v, o) {
+		if authz.Decide(caller.Subject, authz.Question{Operation: operation, Resource: g.Resource, On: g.On, Owner: owner}) {
+			return true
+		}
 	}
-	return authz.Decide(caller.Subject, question)
+	return false
 }
 
 func unauthenticated(err error) bool {
@@ -161,6 +164,10 @@ func unauthenticated(err error) bool {
 	return errors.As(err, &refused) && refused.Code.Status == http.StatusUnauthorized
 }
 
-func denied(p Permission) error {
-	return api.New(api.UserUnauthorized, fmt.Sprintf("None of your roles permits %s on %s here", p.Operation, p.Resource))
+func denied(operation string, guards []Guard) error {
+	resource := "this"
+	if len(guards) > 0 {
+		resource = guards[0].Resource
+	}
+	return api.New(api.UserUnauthorized, fmt.Sprintf("None of your roles permits %s on %s here", operation, resource))
 }

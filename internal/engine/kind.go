@@ -3,9 +3,12 @@ package engine
 import (
 	"context"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -46,15 +49,26 @@ type Kind struct {
 	// UniqueName is the field whose value no two live objects of the
 	// organization (and parent) may share, or "". NameTaken is the message.
 	UniqueName, NameTaken string
-	// OwnedBy is the field that references the principal who owns the object,
-	// or "": owners have rights of their own (package authz).
-	OwnedBy string
+	// OwnedBy is the field that names the principal who owns the object, or
+	// "": owners have rights of their own (package authz). It is a reference,
+	// or store.FieldID where the object is the principal, or a text that has
+	// OwnerPrefix before the principal's ID.
+	OwnedBy, OwnerPrefix string
 	// Resource is the resource type that permissions are asked for, as the
 	// vendor's documents spell it, for example "Environment".
 	Resource string
 	// CreateOn is the permission that create asks for on the containing
 	// scope, where it is not Create on Resource.
 	CreateOn *Permission
+	// Asks replaces the operation that a verb asks for: by default Create,
+	// Describe (for list and read), Alter and Delete.
+	Asks map[Verb]string
+	// Guards says what the questions are asked of, where that is not the
+	// object by its own name (or, for create, the scope that will hold it):
+	// permission on any one of them is enough.
+	Guards func(o *Object) []Guard
+	// GuardedAs are the resource types that Guards can return.
+	GuardedAs []string
 	// Missing answers for an object that is not there or is hidden; nil means
 	// 404 resource_not_found.
 	Missing func(id string) *api.Error
@@ -65,10 +79,18 @@ type Kind struct {
 	Pages Pages
 	// Parameters are query parameters beside filters and paging.
 	Parameters map[Verb][]Parameter
+	// Actions are operations on one object beside the five verbs.
+	Actions []Action
 	// Links returns the references that the object makes in plain text fields
 	// (a principal, a pattern); most kinds have none.
 	Links func(o *Object) []Link
 	Hooks Hooks
+}
+
+// Guard is what a permission is asked on.
+type Guard struct {
+	Resource string
+	On       crn.Pattern
 }
 
 // Link is a reference that a plain text field makes.
@@ -76,6 +98,19 @@ type Link struct {
 	Field    string
 	To       store.Key
 	OnDelete OnDelete
+}
+
+// Action is an operation on one object that is none of the five verbs: a
+// request whose body has fields of its own.
+type Action struct {
+	// Operation is its id in the table of operations.
+	Operation string
+	// Asks is the operation that permission is asked for.
+	Asks string
+	// Fields are what the body may hold.
+	Fields []Field
+	// Apply changes w.New as the body says.
+	Apply func(ctx context.Context, w *Write, body Doc) error
 }
 
 // Permission is an operation on a resource type.
@@ -104,6 +139,14 @@ type Hooks struct {
 	BeforeWrite func(ctx context.Context, w *Write) error
 	// AfterWrite runs after the object is written; it may write others.
 	AfterWrite func(ctx context.Context, w *Write) error
+	// BeforeDelete runs before the object w.Old goes, by its own deletion or
+	// by a cascade; an error refuses the deletion.
+	BeforeDelete func(ctx context.Context, w *Write) error
+	// Retire takes the place of the removal of w.Old by its own delete
+	// operation: the object stays, changed into w.New.
+	Retire func(ctx context.Context, w *Write) error
+	// AfterCommit runs once the change is durable; it must not block.
+	AfterCommit func(w *Write)
 }
 
 // Write is one change under way, as hooks see it.
@@ -115,6 +158,8 @@ type Write struct {
 	Caller *authn.Caller
 	// Query holds the query parameters of the request, nil outside one.
 	Query url.Values
+	// Now is the time of the change.
+	Now time.Time
 	// Old is the object before, nil on create; New the object after, nil on
 	// delete.
 	Old, New *Object
@@ -130,6 +175,8 @@ const (
 	Read   Verb = "read"
 	Update Verb = "update"
 	Delete Verb = "delete"
+	// act is an Action.
+	act Verb = "act"
 )
 
 // Key is the kind's name in the store: "iam/v2.ServiceAccount".
@@ -155,20 +202,55 @@ func (k *Kind) missing(id string) *api.Error {
 	return api.New(api.ResourceNotFound, "The "+k.Name+" '"+id+"' does not exist, or you may not know of it")
 }
 
-// permission returns what a verb asks for.
-func (k *Kind) permission(v Verb) Permission {
+// asks returns the operation that permission is asked for.
+func (k *Kind) asks(v Verb) string {
+	if operation := k.Asks[v]; operation != "" {
+		return operation
+	}
 	switch v {
 	case Create:
-		if k.CreateOn != nil {
-			return *k.CreateOn
-		}
-		return Permission{"Create", k.Resource}
+		return "Create"
 	case Update:
-		return Permission{"Alter", k.Resource}
+		return "Alter"
 	case Delete:
-		return Permission{"Delete", k.Resource}
+		return "Delete"
 	default:
-		return Permission{"Describe", k.Resource}
+		return authz.Describe
+	}
+}
+
+// permission is what a verb asks for, as the API reference tells it.
+func (k *Kind) permission(v Verb) Permission {
+	if v == Create && k.CreateOn != nil {
+		return *k.CreateOn
+	}
+	return Permission{k.asks(v), k.Resource}
+}
+
+// guards returns what the questions about the object are asked of.
+func (k *Kind) guards(v Verb, o *Object) []Guard {
+	switch {
+	case k.Guards != nil:
+		return k.Guards(o)
+	case v == Create:
+		return []Guard{{k.Resource, crn.PatternOf(k.scope(o))}}
+	default:
+		return []Guard{{k.Resource, crn.PatternOf(k.CRN(o))}}
+	}
+}
+
+// owner returns the ID of the principal who owns the object, or "".
+func (k *Kind) owner(o *Object) string {
+	switch k.OwnedBy {
+	case "":
+		return ""
+	case store.FieldID:
+		return o.ID
+	default:
+		if k.OwnerPrefix != "" {
+			return strings.TrimPrefix(o.Doc.String(k.OwnedBy), k.OwnerPrefix)
+		}
+		return o.Doc.String(k.OwnedBy + ".id")
 	}
 }
 

@@ -24,12 +24,19 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 		}
 	}
 	query := store.Query{Org: q.caller.Org, Kind: k.Key(), Visible: e.visible(q)}
-	filters := k.filters(q.query)
+	filters, err := k.filters(q.query)
+	if err != nil {
+		return nil, err
+	}
 	if q.parent != "" {
 		query.Where = append(query.Where, store.Condition{Field: store.FieldParent, Values: []string{q.parent}})
 	}
 	for _, path := range slices.Sorted(maps.Keys(filters)) {
-		query.Where = append(query.Where, store.Condition{Field: k.column(path), Values: filters[path]})
+		condition, err := k.condition(path, filters[path])
+		if err != nil {
+			return nil, err
+		}
+		query.Where = append(query.Where, condition)
 	}
 
 	binding := strings.Join([]string{q.caller.Org, q.op.ID, q.parent, filters.Encode()}, "\x00")
@@ -73,17 +80,53 @@ func (q *request) collection() string {
 	return strings.TrimSuffix(path, "/")
 }
 
-// visible says, for the store, what of the kind the caller may see.
+// visible says, for the store, what of the kind the caller may see; nil is
+// everything. It agrees with the decision about each object.
 func (e *Engine) visible(q *request) []store.Condition {
-	v := authz.Visible(q.caller.Subject, q.kind.Resource, OrganizationCRN(q.caller.Org))
-	if v.All {
+	k := q.kind
+	conditions := []store.Condition{}
+	all := true
+	for _, resource := range k.guardedAs() {
+		v := authz.Visible(q.caller.Subject, k.asks(List), resource, k.Segment)
+		all = all && v.All
+		switch {
+		case k.Guards == nil && !v.All:
+			conditions = append(conditions, store.Condition{Field: store.FieldID, Values: v.IDs})
+		case v.All:
+			v.Scopes = []string{OrganizationCRN(q.caller.Org).String()}
+			fallthrough
+		default:
+			conditions = append(conditions, guardCondition(resource, v.Scopes))
+		}
+		if v.Own && k.OwnedBy != "" {
+			conditions = append(conditions, store.Condition{Field: k.OwnedBy, Values: []string{k.OwnerPrefix + q.caller.Principal}})
+		}
+	}
+	if all {
 		return nil
 	}
-	conditions := []store.Condition{}
-	if v.Own && q.kind.OwnedBy != "" {
-		conditions = append(conditions, store.Condition{Field: q.kind.OwnedBy, Values: []string{q.caller.Principal}})
-	}
 	return conditions
+}
+
+func (k *Kind) guardedAs() []string {
+	if k.Guards != nil {
+		return k.GuardedAs
+	}
+	return []string{k.Resource}
+}
+
+// guardCondition selects what is guarded by something that the scopes, some of
+// which end in a wildcard, cover.
+func guardCondition(resource string, scopes []string) store.Condition {
+	c := store.Condition{Field: guardField(resource)}
+	for _, scope := range scopes {
+		if prefix, ok := strings.CutSuffix(scope, "*"); ok {
+			c.Prefixes = append(c.Prefixes, prefix)
+		} else {
+			c.Values = append(c.Values, scope)
+		}
+	}
+	return c
 }
 
 // column is where the store finds a filterable field.
@@ -94,10 +137,24 @@ func (k *Kind) column(path string) string {
 	return path
 }
 
+// condition selects what matches the values of a filter.
+func (k *Kind) condition(path string, values []string) (store.Condition, error) {
+	f := k.field(path)
+	if f.FilterBy == nil {
+		return store.Condition{Field: k.column(path), Values: values}, nil
+	}
+	c, err := f.FilterBy(values[0])
+	if err != nil {
+		return c, api.BadParameter(api.InvalidParameter, path, "The parameter '"+path+"' "+err.Error())
+	}
+	return c, nil
+}
+
 // filters reads the query parameters that the kind's lists take. Empty ones
 // count as absent: clients send parameters that they have no value for.
-func (k *Kind) filters(query url.Values) url.Values {
+func (k *Kind) filters(query url.Values) (url.Values, error) {
 	out := url.Values{}
+	missing := ""
 	walk(k.Fields, "", func(path string, f *Field) {
 		if f.Filter == NotFiltered {
 			return
@@ -116,9 +173,14 @@ func (k *Kind) filters(query url.Values) url.Values {
 		}
 		if len(values) > 0 {
 			out[path] = values
+		} else if f.FilterRequired && missing == "" {
+			missing = path
 		}
 	})
-	return out
+	if missing != "" {
+		return nil, api.BadParameter(api.InvalidParameter, missing, "The parameter '"+missing+"' is required")
+	}
+	return out, nil
 }
 
 // page reads page_size and page_token.

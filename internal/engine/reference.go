@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/weirhq/weir/internal/api"
@@ -110,6 +111,9 @@ func (e *Engine) entries(o *Object) []store.Entry {
 	eachReference(o.Kind.Fields, o.Doc, "", "", func(path, _ string, f *Field, ref Doc) {
 		entry := store.Entry{Field: path, Value: ref.String("id")}
 		for _, key := range f.To.Kinds {
+			if f.To.OnDelete == Keep {
+				break // what does not react to a deletion is not found by one
+			}
 			k := e.kinds[key]
 			if k == nil {
 				continue
@@ -120,6 +124,9 @@ func (e *Engine) entries(o *Object) []store.Entry {
 		}
 		out = append(out, entry)
 	})
+	if o.Kind.Guards != nil {
+		out = append(out, guardEntries(o)...)
+	}
 	if o.Kind.Links != nil {
 		for _, l := range o.Kind.Links(o) {
 			out = append(out, store.Entry{Field: l.Field, Value: l.To.ID, Target: l.To.Kind})
@@ -133,5 +140,31 @@ func (e *Engine) entries(o *Object) []store.Entry {
 			out = append(out, store.Entry{Field: path, Value: s})
 		}
 	})
+	return out
+}
+
+// guardField is the field of the entries that lists are made visible by: for
+// a resource type, the names that a role can be bound to in order to see the
+// object.
+func guardField(resource string) string { return "on:" + resource }
+
+// guardEntries indexes what the object is guarded by, and everything above it.
+func guardEntries(o *Object) []store.Entry {
+	var out []store.Entry
+	for _, g := range o.Kind.Guards(o) {
+		if g.On.IsZero() {
+			continue
+		}
+		names := []string{g.On.String()}
+		for c := g.On.Scope(); c.Len() > 0; c = c.Parent() {
+			names = append(names, c.String())
+		}
+		for _, name := range names {
+			entry := store.Entry{Field: guardField(g.Resource), Value: name}
+			if !slices.Contains(out, entry) {
+				out = append(out, entry)
+			}
+		}
+	}
 	return out
 }

@@ -67,15 +67,19 @@ const (
 	FieldParent = "parent"
 )
 
-// Condition holds for a row whose Field has one of Values. No values: it
-// holds for no row.
+// Condition holds for a row whose Field has one of Values, or begins with one
+// of Prefixes (byte for byte; not for the fields that are columns). With
+// neither it holds for no row.
 type Condition struct {
-	Field  string
-	Values []string
+	Field    string
+	Values   []string
+	Prefixes []string
 }
 
 // Query selects live rows of one kind in one organization.
 type Query struct {
+	// Org is the organization; empty selects rows of every organization, which
+	// only upkeep asks for.
 	Org  string
 	Kind string
 	// Where must hold, all of them.
@@ -164,6 +168,15 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Close waits for transactions under way and closes the database.
 	Close() error
+}
+
+// Change tells of rows that were inserted, updated or deleted.
+type Change struct {
+	Keys []Key
+	// All says that anything may have changed: it is so after the line to
+	// other processes was lost for a while, and where they cannot say what
+	// they changed.
+	All bool
 }
 
 // ErrNotFound is returned for what is not there, was deleted, or belongs to
