@@ -40,8 +40,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Errorf and its kin would hide which part is user input; New takes the
-// finished message.
+// New returns an error with one problem that no single field is to blame for.
 func New(code *Code, message string) *Error {
 	return &Error{Code: code, Problems: []Problem{{Message: message}}}
 }

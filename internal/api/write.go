@@ -30,6 +30,9 @@ type failure struct {
 	Error     failureEnvelope `json:"error"`
 	RequestID string          `json:"requestId"`
 	DocURL    string          `json:"doc_url"`
+	// The flat form of older parts of the API.
+	ErrorCode int    `json:"error_code,omitempty"`
+	Message   string `json:"message,omitempty"`
 }
 
 type failureEntry struct {
@@ -119,6 +122,9 @@ func (w ErrorWriter) body(e *Error, requestID, path string) failure {
 	}
 	if n := len(e.Problems); n > 1 {
 		f.Error.Message = fmt.Sprintf("%d fields failed validation, first: %s", n, e.Problems[0].Message)
+	}
+	if e.Code.Number != 0 {
+		f.ErrorCode, f.Message = e.Code.Number, f.Error.Message
 	}
 	for i, p := range e.Problems {
 		id := requestID

@@ -79,7 +79,7 @@ type KeyRecord struct {
 	// Owner is the ID of the user or service account that the key stands for.
 	Owner string `json:"owner"`
 	// Scheme is the kind of credential that the key is, in the words of the
-	// API's security schemes: SchemeCloudKey, SchemeResourceKey.
+	// API's security schemes: SchemeCloudKey, SchemeGlobalKey, SchemeResourceKey.
 	Scheme string `json:"scheme"`
 }
 

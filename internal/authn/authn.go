@@ -18,6 +18,7 @@ import (
 // Kinds of credentials, named as the API's security schemes.
 const (
 	SchemeCloudKey    = "cloud-api-key"
+	SchemeGlobalKey   = "global-api-key"
 	SchemeResourceKey = "resource-api-key"
 	// SchemeAPIKey is how some documents name the keys that reach management
 	// operations, without telling Cloud and Global ones apart.
@@ -93,7 +94,7 @@ func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []s
 
 func accepts(accepted []string, scheme string) bool {
 	return slices.Contains(accepted, scheme) ||
-		scheme == SchemeCloudKey && slices.Contains(accepted, SchemeAPIKey)
+		(scheme == SchemeCloudKey || scheme == SchemeGlobalKey) && slices.Contains(accepted, SchemeAPIKey)
 }
 
 // bindings reads the roles that a principal holds.

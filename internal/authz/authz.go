@@ -82,7 +82,7 @@ type Question struct {
 // what nothing allows is denied. It allocates nothing, and its cost does not
 // grow with the number of bindings to single resources.
 func Decide(s *Subject, q Question) bool {
-	if q.Owner != "" && q.Owner == s.Principal && ownerMay(s.Principal, q) {
+	if q.Owner != "" && q.Owner == s.Principal && ownGrants(s.Principal).permits(q.Resource, q.Operation) {
 		return true
 	}
 	if !crn.PatternOf(s.root).Covers(q.On) {
@@ -135,19 +135,18 @@ func (s *Subject) standsIn(q Question) bool {
 // Visibility is the part of an organization's objects of one type that a
 // subject may see in lists.
 type Visibility struct {
-	// All of them; else those with these IDs, those that lie in the scopes
-	// that these names give, and with Own those that the subject owns.
+	// All of them; else those with these IDs, and those that lie in the scopes
+	// with these names.
 	All    bool
 	IDs    []string
 	Scopes []string
-	Own    bool
 }
 
-// Visible returns what of the resource type the subject may list. segment is
-// the type's key in CRNs; operation is what seeing one asks for. It says the
-// same as Decide for each object.
+// Visible returns what of the resource type the subject's roles let it list.
+// segment is the type's key in CRNs; operation is what seeing one asks for. It
+// says the same as Decide for each object, but for what the subject owns.
 func Visible(s *Subject, operation, resource, segment string) Visibility {
-	v := Visibility{Own: ownerMay(s.Principal, Question{Operation: operation, Resource: resource})}
+	var v Visibility
 	root := crn.PatternOf(s.root)
 	v.All = s.holds(Question{Operation: operation, Resource: resource}, root)
 	for _, r := range s.everywhere {
@@ -173,11 +172,20 @@ func Visible(s *Subject, operation, resource, segment string) Visibility {
 	return v
 }
 
-// ownerMay reports what a principal may do with what it owns, without a role.
-func ownerMay(principal string, q Question) bool {
-	own := ownServiceAccount
-	if strings.HasPrefix(principal, "u-") {
-		own = ownUser
+// OwnerMay reports whether a principal may do the operation, without a role, on
+// what it owns of one of the resource types.
+func OwnerMay(principal, operation string, resources []string) bool {
+	for _, resource := range resources {
+		if ownGrants(principal).permits(resource, operation) {
+			return true
+		}
 	}
-	return own.permits(q.Resource, q.Operation)
+	return false
+}
+
+func ownGrants(principal string) Grants {
+	if strings.HasPrefix(principal, "u-") {
+		return ownUser
+	}
+	return ownServiceAccount
 }

@@ -13,16 +13,16 @@ var (
 	ownUser = Grants{
 		"CloudApiKey": crud, "GlobalApiKey": crud, "KafkaApiKey": crud, "SchemaRegistryApiKey": crud,
 		"KsqlApiKey": crud, "FlinkApiKey": crud, "TableflowApiKey": crud,
-		"User":        {Describe, "Alter"},
-		"Invitation":  {Describe, "Delete"},
-		"RoleBinding": {Describe},
+		"User":       {Describe, "Alter"},
+		"Invitation": {Describe, "Delete"},
+		Any:          {DescribeAccess},
 	}
 	ownServiceAccount = Grants{
 		"CloudApiKey": kept, "GlobalApiKey": kept, "KafkaApiKey": kept, "SchemaRegistryApiKey": kept,
 		"KsqlApiKey": kept, "FlinkApiKey": kept, "TableflowApiKey": kept,
 		"ServiceAccount": {Describe},
 		"Invitation":     {Describe, "Delete"},
-		"RoleBinding":    {Describe},
+		Any:              {DescribeAccess},
 	}
 	// kept is what a service account may do with its keys: all but make more
 	// of them.

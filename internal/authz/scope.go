@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/internal/crn"
@@ -95,3 +97,8 @@ func ScopeOf(p crn.Pattern) (Scope, bool) {
 
 // Resource is the resource type that permissions on the scope are about.
 func (s Scope) Resource() string { return resources[s] }
+
+// ScopeResources lists the resource types of all scopes, sorted.
+func ScopeResources() []string {
+	return slices.Sorted(maps.Values(resources))
+}

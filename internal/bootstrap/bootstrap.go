@@ -113,7 +113,7 @@ func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) 
 		organization := &engine.Object{Kind: org.Organization, Org: c.OrganizationID, ID: c.OrganizationID, Doc: engine.Doc{
 			"display_name": "Weir", "jit_enabled": true,
 		}}
-		user := &engine.Object{Kind: iam.User, Org: c.OrganizationID, Private: []byte(password), Doc: engine.Doc{
+		user := &engine.Object{Kind: iam.User, Org: c.OrganizationID, Private: iam.UserRecord{PasswordHash: password}.Encode(), Doc: engine.Doc{
 			"email": c.Email, "full_name": "Administrator", "auth_type": iam.AuthTypeLocal,
 		}}
 		environment := &engine.Object{Kind: org.Environment, Org: c.OrganizationID, ID: c.EnvironmentID, Doc: engine.Doc{

@@ -23,6 +23,12 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		w.New.Parent = doc.String(k.ParentField + ".id")
 	}
 
+	if locate := k.Hooks.Locate; locate != nil && len(problems) == 0 {
+		if err := locate(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
 	if !k.mayCreate(q.caller, w.New) {
@@ -46,7 +52,13 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 // way: the same steps as the operation but for authorization. The document may
 // hold read-only fields.
 func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
-	return e.insert(ctx, &Write{Engine: e, Tx: tx, Verb: Create, New: o, Now: e.Now().UTC()}, nil)
+	w := &Write{Engine: e, Tx: tx, Verb: Create, New: o, Now: e.Now().UTC()}
+	if locate := o.Kind.Hooks.Locate; locate != nil {
+		if err := locate(ctx, w); err != nil {
+			return err
+		}
+	}
+	return e.insert(ctx, w, nil)
 }
 
 // Save writes an existing object that Weir itself changed, in a transaction
@@ -63,7 +75,7 @@ func (e *Engine) Lock(ctx context.Context, tx store.Tx, org string, k *Kind, id 
 	if err != nil {
 		return nil, err
 	}
-	return k.decode(row)
+	return k.Decode(row)
 }
 
 func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) error {
@@ -270,7 +282,7 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 			if err != nil {
 				return err
 			}
-			dependant, err := k.decode(row)
+			dependant, err := k.Decode(row)
 			if err != nil {
 				return err
 			}
@@ -337,6 +349,9 @@ func (o *Object) row() *store.Row {
 	}
 	if o.Kind.UniqueName != "" {
 		r.Name = o.Doc.String(o.Kind.UniqueName)
+	}
+	if o.Kind.UniqueFold {
+		r.Name = strings.ToLower(r.Name)
 	}
 	return r
 }

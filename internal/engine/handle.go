@@ -99,9 +99,8 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		return &Answer{Status: q.op.Success, Body: row.Body}, nil
 	}
 	var answer *Answer
-	var w *Write
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w = &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
 		var err error
 		switch q.verb {
 		case Create:
@@ -116,9 +115,6 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if hook := q.kind.Hooks.AfterCommit; hook != nil {
-		hook(w)
-	}
 	return answer, nil
 }
 
@@ -131,7 +127,7 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 	if err != nil {
 		return nil, nil, err
 	}
-	o, err := q.kind.decode(row)
+	o, err := q.kind.Decode(row)
 	return o, row, err
 }
 
@@ -141,10 +137,15 @@ func (e *Engine) authorize(q *request, o *Object, operation string) error {
 	if q.kind.allows(q.caller, operation, Read, o) {
 		return nil
 	}
-	if !q.kind.allows(q.caller, q.kind.asks(Read), Read, o) {
+	if !q.kind.VisibleTo(q.caller, o) {
 		return q.kind.missing(q.id)
 	}
 	return denied(operation, q.kind.guards(Read, o))
+}
+
+// VisibleTo reports whether the caller may know of the object.
+func (k *Kind) VisibleTo(caller *authn.Caller, o *Object) bool {
+	return k.allows(caller, k.asks(Read), Read, o)
 }
 
 // allows puts the question to the decision function: permission on any guard

@@ -47,8 +47,10 @@ type Kind struct {
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
-	// organization (and parent) may share, or "". NameTaken is the message.
+	// organization (and parent) may share, or ""; with UniqueFold, not even in
+	// another case. NameTaken is the message.
 	UniqueName, NameTaken string
+	UniqueFold            bool
 	// OwnedBy is the field that names the principal who owns the object, or
 	// "": owners have rights of their own (package authz). It is a reference,
 	// or store.FieldID where the object is the principal, or a text that has
@@ -130,6 +132,9 @@ type Parameter struct {
 // Hooks are the places where a kind adds what data cannot say. All may be nil;
 // all run inside the transaction of the change, perhaps more than once.
 type Hooks struct {
+	// Locate finds what a new object is about, before the question whether the
+	// caller may create it is put.
+	Locate func(ctx context.Context, w *Write) error
 	// Validate returns the problems that field definitions cannot find. New
 	// holds the object as it would be, Old the one before or nil. References
 	// are not resolved yet.
@@ -145,8 +150,6 @@ type Hooks struct {
 	// Retire takes the place of the removal of w.Old by its own delete
 	// operation: the object stays, changed into w.New.
 	Retire func(ctx context.Context, w *Write) error
-	// AfterCommit runs once the change is durable; it must not block.
-	AfterCommit func(w *Write)
 }
 
 // Write is one change under way, as hooks see it.
@@ -229,10 +232,16 @@ func (k *Kind) permission(v Verb) Permission {
 
 // guards returns what the questions about the object are asked of.
 func (k *Kind) guards(v Verb, o *Object) []Guard {
-	switch {
-	case k.Guards != nil:
-		return k.Guards(o)
-	case v == Create:
+	if k.Guards != nil {
+		if guards := k.Guards(o); len(guards) > 0 {
+			return guards
+		}
+		// The body does not say yet what the object is about; what is wrong
+		// with it is told to those who may create such objects anywhere.
+		return []Guard{{k.Resource, crn.PatternOf(OrganizationCRN(o.Org))}}
+	}
+	switch v {
+	case Create:
 		return []Guard{{k.Resource, crn.PatternOf(k.scope(o))}}
 	default:
 		return []Guard{{k.Resource, crn.PatternOf(k.CRN(o))}}

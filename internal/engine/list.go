@@ -89,21 +89,21 @@ func (e *Engine) visible(q *request) []store.Condition {
 	for _, resource := range k.guardedAs() {
 		v := authz.Visible(q.caller.Subject, k.asks(List), resource, k.Segment)
 		all = all && v.All
-		switch {
-		case k.Guards == nil && !v.All:
-			conditions = append(conditions, store.Condition{Field: store.FieldID, Values: v.IDs})
-		case v.All:
+		if v.All {
 			v.Scopes = []string{OrganizationCRN(q.caller.Org).String()}
-			fallthrough
-		default:
-			conditions = append(conditions, guardCondition(resource, v.Scopes))
 		}
-		if v.Own && k.OwnedBy != "" {
-			conditions = append(conditions, store.Condition{Field: k.OwnedBy, Values: []string{k.OwnerPrefix + q.caller.Principal}})
+		switch {
+		case k.Guards != nil && len(v.Scopes) > 0:
+			conditions = append(conditions, guardCondition(resource, v.Scopes))
+		case k.Guards == nil && len(v.IDs) > 0:
+			conditions = append(conditions, store.Condition{Field: store.FieldID, Values: v.IDs})
 		}
 	}
 	if all {
 		return nil
+	}
+	if k.OwnedBy != "" && authz.OwnerMay(q.caller.Principal, k.asks(List), k.guardedAs()) {
+		conditions = append(conditions, store.Condition{Field: k.OwnedBy, Values: []string{k.OwnerPrefix + q.caller.Principal}})
 	}
 	return conditions
 }

@@ -115,8 +115,8 @@ func (o *Object) Path() string {
 	return base + "/" + o.ID
 }
 
-// decode turns a stored row into an object.
-func (k *Kind) decode(r *store.Row) (*Object, error) {
+// Decode turns a stored row into an object.
+func (k *Kind) Decode(r *store.Row) (*Object, error) {
 	// The mark is a raw control character, which JSON does not allow. What it
 	// stands for is found again from the type of the field when the document
 	// is rendered.

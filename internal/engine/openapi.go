@@ -96,7 +96,7 @@ func (d *document) operation(op operation.Operation) {
 	tag := &openapi3.Tag{Name: op.Tag()}
 	if served {
 		tag.Description = to.kind.Description
-		d.served(o, op, to.kind, to.verb)
+		d.served(o, op, to)
 	} else {
 		o.Responses = openapi3.NewResponses(openapi3.WithStatus(http.StatusNotImplemented, &openapi3.ResponseRef{
 			Ref: "#/components/responses/" + notBuilt, Value: d.Components.Responses[notBuilt].Value,
@@ -126,9 +126,10 @@ func (k *Kind) pathParameter(name string) string {
 	return "The ID of the " + k.Parent.Name + " that it belongs to."
 }
 
-// served fills in an operation that a kind's verb stands behind.
-func (d *document) served(o *openapi3.Operation, op operation.Operation, k *Kind, verb Verb) {
-	o.Description = verb.description(k, op)
+// served fills in an operation that a kind's verb or action stands behind.
+func (d *document) served(o *openapi3.Operation, op operation.Operation, to route) {
+	k, verb := to.kind, to.verb
+	o.Description = to.description(op)
 	if verb == List {
 		for _, p := range k.listParameters() {
 			o.AddParameter(p)
@@ -141,9 +142,15 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, k *Kind
 		}
 		o.AddParameter(q)
 	}
-	if verb == Create || verb == Update {
-		body := openapi3.NewRequestBody().WithRequired(true).WithJSONSchemaRef(d.kindSchema(k, shapeOf(verb, op)))
-		o.RequestBody = &openapi3.RequestBodyRef{Value: body}
+	var body *openapi3.SchemaRef
+	switch {
+	case to.action != nil:
+		body = d.structure(to.action.Fields, created).NewRef()
+	case verb == Create || verb == Update:
+		body = d.kindSchema(k, shapeOf(verb, op))
+	}
+	if body != nil {
+		o.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithJSONSchemaRef(body)}
 	}
 	o.Responses = openapi3.NewResponsesWithCapacity(16)
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: d.success(op, k, verb)})
@@ -152,15 +159,22 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, k *Kind
 	}
 }
 
-// description says what the verb does and what it asks for.
-func (v Verb) description(k *Kind, op operation.Operation) string {
-	p := k.permission(v)
-	permission := "`" + p.Operation + "` on `" + p.Resource + "`"
-	needs := "\n\nThe caller needs the permission " + permission + "."
-	switch v {
+// description says what the operation does and what it asks for.
+func (r route) description(op operation.Operation) string {
+	permission := r.kind.permission(r.verb)
+	if r.action != nil {
+		permission.Operation = r.action.Asks
+	}
+	on := "`" + permission.Resource + "`"
+	if len(r.kind.GuardedAs) > 0 {
+		on = "what it is about (`" + strings.Join(r.kind.GuardedAs, "`, `") + "`)"
+	}
+	asked := "`" + permission.Operation + "` on " + on
+	needs := "\n\nThe caller needs the permission " + asked + "."
+	switch r.verb {
 	case List:
 		return "Returns one page of the collection, in the order of creation.\n\n" +
-			"What the caller does not hold the permission " + permission + " for is left out."
+			"What the caller does not hold the permission " + asked + " for is left out."
 	case Create:
 		return "Creates the object that the body describes, and returns it." + needs
 	case Read:
@@ -171,6 +185,8 @@ func (v Verb) description(k *Kind, op operation.Operation) string {
 		}
 		return "Changes the properties that the body names, and returns the object. " +
 			"Null clears a property that may be absent; an array is replaced whole." + needs
+	case act:
+		return "Changes the object as the body says." + needs
 	default:
 		return "Deletes the object, and what belongs to it or cannot be without it." + needs
 	}
@@ -196,7 +212,10 @@ func (k *Kind) listParameters() []*openapi3.Parameter {
 			}
 			p.Schema = openapi3.NewStringSchema().NewRef()
 		}
-		out = append(out, p)
+		if f.FilterBy != nil {
+			p.Description = "Keeps the objects that this value selects by `" + path + "`. " + f.Description
+		}
+		out = append(out, p.WithRequired(f.FilterRequired))
 	})
 	sizes := k.pageSize()
 	size := openapi3.NewIntegerSchema().WithMin(1).WithMax(float64(sizes.Max)).WithDefault(sizes.Default)

@@ -22,7 +22,7 @@ func (d *document) success(op operation.Operation, k *Kind, verb Verb) *openapi3
 	case verb == List:
 		r.WithDescription("One page of the list.").WithJSONSchemaRef(d.listSchema(k))
 	case op.Success == http.StatusNoContent:
-		r.WithDescription("The object is deleted.")
+		r.WithDescription("Done; there is nothing more to say.")
 	case verb == Delete:
 		r.WithDescription("The object as it was before it was deleted.").WithJSONSchemaRef(d.kindSchema(k, answered))
 	default:
@@ -52,7 +52,7 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	if verb == List {
 		codes = append(codes, api.InvalidParameter, api.InvalidPageToken)
 	}
-	if verb == Create || verb == Update {
+	if verb == Create || verb == Update || verb == act {
 		codes = append(codes, api.AlreadyExists, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
 		declared = append(declared, http.StatusPaymentRequired)
 		for _, c := range api.Codes() {
@@ -64,7 +64,7 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	if verb == Delete {
 		codes = append(codes, api.InUse)
 	}
-	if verb == Read || verb == Update || verb == Delete {
+	if verb != List && verb != Create {
 		codes = append(codes, k.missing("").Code)
 		declared = append(declared, http.StatusNotFound)
 	}

@@ -325,11 +325,11 @@ func sharedSchemas() openapi3.Schemas {
 				}).Value, "What in the request is at fault."),
 			}),
 	}
-	errors := openapi3.NewArraySchema().WithMinItems(1).WithUniqueItems(true)
-	errors.Items = openapi3.NewSchemaRef(schemas+"Error", out["Error"].Value)
+	problems := openapi3.NewArraySchema().WithMinItems(1).WithUniqueItems(true)
+	problems.Items = openapi3.NewSchemaRef(schemas+"Error", out["Error"].Value)
 	out["Failure"] = object("The body of every answer that is not a success: a list of errors, and a summary of them.",
 		[]string{"doc_url", "error", "errors", "requestId", "status"}, openapi3.Schemas{
-			"errors": property(errors, "What is wrong, one entry for each problem."),
+			"errors": property(problems, "What is wrong, one entry for each problem."),
 			"status": plain("The HTTP status, as text."),
 			"error": property(object("", []string{"code", "message", "path", "timestamp"}, openapi3.Schemas{
 				"code":       plain("What went wrong, in a word for programs, in capitals."),
@@ -339,8 +339,10 @@ func sharedSchemas() openapi3.Schemas {
 				"path":       plain("The path of the request."),
 				"suggestion": plain("What can be done about it."),
 			}).Value, "The errors in short."),
-			"requestId": plain("The ID of the request, as in the header X-Request-Id."),
-			"doc_url":   uri("A page that says more about the code."),
+			"error_code": property(openapi3.NewInt32Schema(), "The code as a number, in older parts of the API."),
+			"message":    plain("What is wrong in this request, where there is an error_code."),
+			"requestId":  plain("The ID of the request, as in the header X-Request-Id."),
+			"doc_url":    uri("A page that says more about the code."),
 		})
 	return out
 }

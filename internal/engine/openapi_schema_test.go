@@ -16,6 +16,7 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/store"
 )
 
 // samples are kinds with a field of every sort: a parent, and a child in its
@@ -175,9 +176,9 @@ func TestOpenAPIParameters(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("parameters %v, want %v", names, want)
 	}
-	any := list.GetByInAndName("query", "display_name")
-	if !any.Schema.Value.Type.Is("array") || any.Style != "form" || !*any.Explode {
-		t.Errorf("display_name: %+v", any)
+	several := list.GetByInAndName("query", "display_name")
+	if !several.Schema.Value.Type.Is("array") || several.Style != "form" || !*several.Explode {
+		t.Errorf("display_name: %+v", several)
 	}
 	size := list.GetByInAndName("query", "page_size").Schema.Value
 	if size.Default != 20 || *size.Max != 50 || *size.Min != 1 {
@@ -191,6 +192,48 @@ func TestOpenAPIParameters(t *testing.T) {
 	}
 	if doc.Paths.Value(child.Path).Post.Parameters.GetByInAndName("query", "dry_run") == nil {
 		t.Error("create has no parameter dry_run")
+	}
+}
+
+// An action has a body of its own, and a list may ask for a parameter.
+func TestOpenAPIActions(t *testing.T) {
+	t.Parallel()
+	users := &Kind{
+		Group: "iam", Version: "v2", Name: "User", Description: "d", Path: "/iam/v2/users", Segment: "user", Resource: "User",
+		GuardedAs:  []string{"Organization", "Environment"},
+		Operations: map[Verb]string{List: "listIamV2Users"},
+		Fields: []Field{{
+			Name: "pattern", Description: "What it is.", Filter: FilterOne, FilterRequired: true,
+			FilterBy: func(string) (store.Condition, error) { return store.Condition{}, nil },
+		}},
+		Actions: []Action{{
+			Operation: "updateIamV2UserAuth", Asks: "AlterAccess",
+			Fields: []Field{{Name: "auth_type", Required: true, Enum: []string{"X"}, Description: "d"}},
+		}},
+	}
+	e, err := New(Config{Kinds: []*Kind{users}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := e.OpenAPI("1")
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	o := doc.Paths.Value("/iam/v2/users/{id}/auth").Patch
+	body := o.RequestBody.Value.Content.Get("application/json").Schema.Value
+	if !slices.Equal(body.Required, []string{"auth_type"}) || len(body.Properties) != 1 {
+		t.Errorf("body requires %v of %d properties", body.Required, len(body.Properties))
+	}
+	if !strings.Contains(o.Description, "`AlterAccess`") || !strings.Contains(o.Description, "`Environment`") {
+		t.Errorf("description %q", o.Description)
+	}
+	for _, status := range []string{"204", "404", "409", "413", "422"} {
+		if o.Responses.Value(status) == nil {
+			t.Errorf("no response %s", status)
+		}
+	}
+	if p := doc.Paths.Value("/iam/v2/users").Get.Parameters.GetByInAndName("query", "pattern"); !p.Required || !strings.Contains(p.Description, "What it is.") {
+		t.Errorf("parameter pattern: required %v, %q", p.Required, p.Description)
 	}
 }
 
@@ -235,6 +278,7 @@ func TestOpenAPIDescribesFailures(t *testing.T) {
 	for name, err := range map[string]error{
 		"problems": api.Invalid(api.Problem{Message: "m", Pointer: "/a"}, api.Problem{Message: "n"}),
 		"bare":     errors.New("cause"),
+		"number":   api.New(api.WrongScope, "m"),
 		"query":    api.BadParameter(api.InvalidParameter, "page_size", "m"),
 	} {
 		rec := httptest.NewRecorder()

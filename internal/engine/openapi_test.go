@@ -9,16 +9,13 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/weirhq/weir/internal/engine"
-	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/operation"
-	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/server"
 )
 
 func publicEngine(t *testing.T, publicURL string) *engine.Engine {
 	t.Helper()
-	e, err := engine.New(engine.Config{PublicURL: publicURL, Kinds: []*engine.Kind{
-		org.Organization, org.Environment, iam.User, iam.ServiceAccount, iam.APIKey, iam.RoleBinding,
-	}})
+	e, err := engine.New(engine.Config{PublicURL: publicURL, Kinds: server.Kinds()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if err != nil {
 			return nil, err
 		}
-		return k.decode(row)
+		return k.Decode(row)
 	}
 	return nil, store.ErrNotFound
 }

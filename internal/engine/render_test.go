@@ -173,7 +173,7 @@ func TestDecodeDropsWhatIsNotAField(t *testing.T) {
 	k := sampleKind()
 	row := sampleObject(k, Doc{"required": "r"}).row()
 	row.Body = []byte(`{"id":"x","required":"r","gone":{"a":1},"text":null,"spec":{"gone":1,"inner":"i"}}`)
-	o, err := k.decode(row)
+	o, err := k.Decode(row)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package iam
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
@@ -13,13 +11,16 @@ import (
 )
 
 // APIKey is a key with a secret that stands for its owner. The secret is shown
-// once; Private holds an authn.KeyRecord. A key goes when its owner goes.
+// once; Private holds an authn.KeyRecord. A key goes when its owner goes, or
+// the resource that it reaches.
 //
 // A key that is not there and one that is hidden answer 403, as recorded of
-// the real service (facts, semantics 2.3).
+// the real service (facts, semantics 2.3). Who may make which key for whom is
+// the matrix of semantics 2.2: it is in the roles (package authz), but for the
+// one rule that nobody makes keys for another user.
 var APIKey = &engine.Kind{
 	Group: "iam", Version: "v2", Name: "ApiKey",
-	Description: "An API key and its secret prove who a program is. A Cloud API key reaches the operations that manage resources.",
+	Description: "An API key and its secret prove who a program is. A Cloud API key reaches the operations that manage resources, a Global one everything, any other the one resource that it is made for.",
 	Path:        "/iam/v2/api-keys",
 	Operations: map[engine.Verb]string{
 		engine.List:   "listIamV2ApiKeys",
@@ -28,11 +29,13 @@ var APIKey = &engine.Kind{
 		engine.Update: "updateIamV2ApiKey",
 		engine.Delete: "deleteIamV2ApiKey",
 	},
-	ID:       engine.IDShape{Length: authn.KeyIDLength, Alphabet: random.UpperAlphanumeric},
-	Segment:  "api-key",
-	Under:    underOwner,
-	OwnedBy:  "spec.owner",
-	Resource: "ApiKey",
+	ID:        engine.IDShape{Length: authn.KeyIDLength, Alphabet: random.UpperAlphanumeric},
+	Segment:   "api-key",
+	Under:     underOwner,
+	OwnedBy:   "spec.owner",
+	Resource:  "CloudApiKey",
+	Guards:    keyGuards,
+	GuardedAs: keyPermissions(),
 	Missing: func(id string) *api.Error {
 		return api.New(api.ForbiddenAccess, "The API key '"+id+"' does not exist, or you may not know of it")
 	},
@@ -61,19 +64,29 @@ var APIKey = &engine.Kind{
 			{
 				Name: "resource", Type: engine.Reference, Immutable: true, Filter: engine.FilterOne, Deprecated: true,
 				Description: "The resource that the key reaches; left out, null or 'cloud' for a Cloud API key.",
-				To:          &engine.ReferenceTo{Typed: true, Resolved: true},
+				To:          keyTarget(),
 			},
 			{
-				Name: "resources", Type: engine.Array, Immutable: true, MinItems: 0, MaxItems: 1,
-				Description: "The resource that the key reaches, as a list of one.",
+				Name: "resources", Type: engine.Array, Immutable: true, MaxItems: 1,
+				Description: "The resource that the key reaches, as a list of one; it agrees with 'resource'.",
 				Items: &engine.Field{
 					Name: "resource", Type: engine.Reference, Description: "The resource.",
-					To: &engine.ReferenceTo{Typed: true, Resolved: true},
+					To: keyTarget(),
 				},
 			},
 		},
 	}},
-	Hooks: engine.Hooks{Validate: validateKey, BeforeWrite: issueKey},
+	Hooks: engine.Hooks{Locate: locateKey, BeforeWrite: issueKey, BeforeDelete: keepAdministratorKey},
+}
+
+func keyTarget() *engine.ReferenceTo {
+	to := &engine.ReferenceTo{Typed: true, Resolved: true, OnDelete: engine.Cascade}
+	for _, r := range keyResources {
+		if r.literal == "" {
+			to.Kinds = append(to.Kinds, r.key())
+		}
+	}
+	return to
 }
 
 // underOwner places a key below its owner, as the table of resource names in
@@ -87,50 +100,55 @@ func underOwner(o *engine.Object) crn.CRN {
 	return root
 }
 
-const cloud = "cloud"
-
-// cloudResource is what a Cloud API key says of its resource: recorded answers
-// have the literal in every place.
-func cloudResource() engine.Doc {
-	return engine.Doc{"id": cloud, "related": cloud, "resource_name": cloud, "api_version": "iam/v2", "kind": "Cloud"}
-}
-
-func validateKey(w *engine.Write) []api.Problem {
-	if w.Old != nil {
+// keyGuards asks about a key on the resource that it reaches, and on the
+// service account that owns it.
+func keyGuards(o *engine.Object) []engine.Guard {
+	r := resourceOf(o.Doc.String("spec.resource.api_version"), o.Doc.String("spec.resource.kind"))
+	if r == nil {
 		return nil
 	}
-	id := w.New.Doc.String("spec.resource.id")
-	pointer := "/spec/resource/id"
-	if list, _ := w.New.Doc.Get("spec.resources").([]any); len(list) == 1 {
-		other := list[0].(engine.Doc).String("id")
-		if id != "" && !strings.EqualFold(id, other) {
-			return []api.Problem{{Message: "The fields 'resource' and 'resources' name different resources", Pointer: "/spec/resources/0/id"}}
+	on := engine.OrganizationCRN(o.Org)
+	if r.literal == "" {
+		var err error
+		if on, err = crn.Parse(o.Doc.String("spec.resource.resource_name")); err != nil {
+			return nil
 		}
-		id, pointer = other, "/spec/resources/0/id"
 	}
-	if id == "" || strings.EqualFold(id, cloud) {
-		return nil
+	guards := []engine.Guard{{Resource: r.permission, On: crn.PatternOf(on)}}
+	if owner := o.Doc.String("spec.owner.id"); serviceAccountID.ID.Has(owner) {
+		guards = append(guards, engine.Guard{Resource: r.permission, On: crn.PatternOf(underOwner(o))})
 	}
-	return []api.Problem{{Message: fmt.Sprintf("The field 'resource' names '%s', which does not exist", id), Pointer: pointer}}
+	return guards
 }
 
-// issueKey completes a new key: its resource, its secret and what is kept of
-// the secret. Private is set already where an operator chose the secret.
+// locateKey finds the resource of a new key and refuses keys for other users.
+func locateKey(ctx context.Context, w *engine.Write) error {
+	if err := locateResource(ctx, w); err != nil {
+		return err
+	}
+	owner := w.New.Doc.String("spec.owner.id")
+	if w.Caller != nil && userID.ID.Has(owner) && owner != w.Caller.Principal {
+		return api.New(api.UserUnauthorized, "Users make API keys for themselves only; own this one yourself, or let a service account own it")
+	}
+	return nil
+}
+
+// issueKey gives a new key its secret, and keeps what proves it. The secret is
+// there already where an operator chose it.
 func issueKey(_ context.Context, w *engine.Write) error {
 	if w.Old != nil {
 		return nil
 	}
-	w.New.Doc.Set("spec.resource", cloudResource())
-	w.New.Doc.Set("spec.resources", []any{cloudResource()})
 	secret := w.New.Once["spec.secret"]
 	if secret == "" {
 		secret = authn.NewSecret()
 		w.New.Once = map[string]string{"spec.secret": secret}
 	}
+	r := resourceOf(w.New.Doc.String("spec.resource.api_version"), w.New.Doc.String("spec.resource.kind"))
 	w.New.Private = authn.KeyRecord{
 		Hash:   w.Engine.Hasher.Hash(secret),
 		Owner:  w.New.Doc.String("spec.owner.id"),
-		Scheme: authn.SchemeCloudKey,
+		Scheme: r.scheme,
 	}.Encode()
 	return nil
 }

@@ -32,6 +32,7 @@ var ServiceAccount = &engine.Kind{
 	ID:         serviceAccountID.ID,
 	Segment:    serviceAccountID.Segment,
 	Resource:   "ServiceAccount",
+	OwnedBy:    store.FieldID,
 	UniqueName: "display_name",
 	NameTaken:  "Service name is already in use",
 	Missing: func(id string) *api.Error {

@@ -3,7 +3,13 @@
 package iam
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/store"
 )
 
 // Authentication types of users.
@@ -12,17 +18,34 @@ const (
 	AuthTypeSSO   = "AUTH_TYPE_SSO"
 )
 
-// User is a person. Private holds the password's argon2id hash, where the user
-// has a password. Users are not made through this API.
+// User is a person. Private holds a UserRecord. Users are not made through
+// this API but by invitation; a user's deletion takes its keys and role
+// bindings along and deactivates its open invitations.
 var User = &engine.Kind{
 	Group: "iam", Version: "v2", Name: "User",
 	Description: "A user is a person with an account in the organization.",
 	Path:        "/iam/v2/users",
-	ID:          userID.ID,
-	Segment:     userID.Segment,
-	Resource:    "User",
-	UniqueName:  "email",
-	NameTaken:   "This user already exists within the Organization",
+	Operations: map[engine.Verb]string{
+		engine.List:   "listIamV2Users",
+		engine.Read:   "getIamV2User",
+		engine.Update: "updateIamV2User",
+		engine.Delete: "deleteIamV2User",
+	},
+	Actions: []engine.Action{{
+		Operation: "updateIamV2UserAuth",
+		Asks:      "AlterAuthType",
+		Fields: []engine.Field{{
+			Name: "auth_type", Required: true, Enum: []string{AuthTypeLocal, AuthTypeSSO},
+			Description: "How the user is to sign in.",
+		}},
+		Apply: setAuthType,
+	}},
+	ID:         userID.ID,
+	Segment:    userID.Segment,
+	Resource:   "User",
+	OwnedBy:    store.FieldID,
+	UniqueName: "email", UniqueFold: true,
+	NameTaken: "This user already exists within the Organization",
 	Fields: []engine.Field{
 		{
 			Name: "email", Required: true, Immutable: true, Format: "email", MinLength: 3, MaxLength: 254,
@@ -37,4 +60,71 @@ var User = &engine.Kind{
 			Description: "How the user signs in: with a password, or through the organization's single sign-on.",
 		},
 	},
+	Hooks: engine.Hooks{BeforeDelete: deactivateInvitations},
+}
+
+// UserRecord is what is kept with a user and never sent.
+type UserRecord struct {
+	// PasswordHash is the argon2id hash of the password, or "".
+	PasswordHash string `json:"password_hash,omitempty"`
+	// Pending users were invited and have not accepted yet.
+	Pending bool `json:"pending,omitempty"`
+}
+
+// Encode returns the record as stored bytes.
+func (r UserRecord) Encode() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("iam: encode user record: %v", err)) // text always encodes
+	}
+	return b
+}
+
+// DecodeUserRecord reads what Encode returned.
+func DecodeUserRecord(b []byte) (UserRecord, error) {
+	var r UserRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("iam: stored user record cannot be read: %w", err)
+	}
+	return r, nil
+}
+
+func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
+	wanted := body.String("auth_type")
+	if err := checkAuthType(wanted, "/auth_type"); err != nil {
+		return err
+	}
+	w.New.Doc.Set("auth_type", wanted)
+	return nil
+}
+
+// checkAuthType refuses single sign-on, which no organization has a connection
+// for yet: such a user could never sign in.
+func checkAuthType(authType, pointer string) error {
+	if authType != AuthTypeSSO {
+		return nil
+	}
+	return api.Invalid(api.Problem{
+		Message: "The organization has no single sign-on connection, so that AUTH_TYPE_SSO cannot be used",
+		Pointer: pointer,
+	})
+}
+
+// deactivateInvitations ends the open invitations of a user who goes.
+func deactivateInvitations(ctx context.Context, w *engine.Write) error {
+	open, err := openInvitations(ctx, w.Tx, w.Old.Org, store.Condition{Field: "user", Values: []string{w.Old.ID}})
+	if err != nil {
+		return err
+	}
+	for _, row := range open {
+		o, err := w.Engine.Lock(ctx, w.Tx, row.Org, w.Engine.Kind(invitationKey), row.ID)
+		if err != nil {
+			return err
+		}
+		o.Doc.Set("status", StatusDeactivated)
+		if err := w.Engine.Save(ctx, w.Tx, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 func Kinds() []*engine.Kind {
 	return []*engine.Kind{
 		iam.APIKey,
+		iam.Invitation,
 		iam.RoleBinding,
 		iam.ServiceAccount,
 		iam.User,

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// UseKinds lets the server serve other kinds than its own, with a clock for
+// page tokens. It must be called before Serve.
+func (s *Server) UseKinds(kinds []*engine.Kind, now func() time.Time) error {
+	config := s.engine.Config
+	config.Kinds = kinds
+	config.Tokens.Now = now
+	e, err := engine.New(config)
+	if err != nil {
+		return err
+	}
+	s.engine = e
+	return nil
+}
+
+// Engine is the engine that answers.
+func (s *Server) Engine() *engine.Engine { return s.engine }
+
+// Store is the open store.
+func (s *Server) Store() store.Store { return s.store }
+
+// Handler is the whole pipeline.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Close closes what Open opened, for servers that never served.
+func (s *Server) Close() error { return s.close() }
+
+// RequestTimeout is how long the work on one request may take.
+const RequestTimeout = requestTimeout

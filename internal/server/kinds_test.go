@@ -1,0 +1,91 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/server"
+)
+
+// specs say of each kind what its definition cannot, by the kind's key.
+var specs = map[string]enginetest.Spec{
+	"iam/v2.ApiKey": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			cloud := map[string]any{"id": "cloud"}
+			return map[string]any{"spec": map[string]any{
+				"display_name": fmt.Sprintf("key %d", n),
+				"description":  fmt.Sprintf("the key %d", n),
+				"owner":        map[string]any{"id": serviceAccount(t, c, n)},
+				"resource":     cloud,
+				"resources":    []any{cloud},
+			}}
+		},
+	},
+	"iam/v2.ServiceAccount": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{"display_name": fmt.Sprintf("account %d", n), "description": fmt.Sprintf("the account %d", n)}
+		},
+	},
+	"org/v2.Environment": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name":             fmt.Sprintf("environment %d", n),
+				"stream_governance_config": map[string]any{"package": "ESSENTIALS"},
+			}
+		},
+	},
+	"org/v2.Organization": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{"display_name": fmt.Sprintf("Organization %d", n), "jit_enabled": true}
+		},
+		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
+	},
+}
+
+// serviceAccount makes a service account and returns its ID.
+func serviceAccount(t *testing.T, c *enginetest.Client, n int) string {
+	t.Helper()
+	return create(t, c, "/iam/v2/service-accounts", map[string]any{"display_name": fmt.Sprintf("owner %d", n)})
+}
+
+// TestKinds puts every kind of the table through the test of all kinds, so that
+// a new one is tested on arrival.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		_, w := start(t, databaseURL)
+		for _, k := range server.Kinds() {
+			if len(k.Operations) == 0 {
+				t.Logf("%s is internal: it has no operations", k.Key())
+				continue
+			}
+			spec, ok := specs[k.Key()]
+			if !ok {
+				t.Errorf("add a Spec for %s to the table in kinds_test.go", k.Key())
+				continue
+			}
+			t.Run(k.Name, func(t *testing.T) { enginetest.Run(t, w, k, spec) })
+		}
+	})
+}
+
+// TestKindsAreSorted keeps the table easy to find things in.
+func TestKindsAreSorted(t *testing.T) {
+	t.Parallel()
+	kinds := server.Kinds()
+	for i := 1; i < len(kinds); i++ {
+		if kinds[i-1].Key() >= kinds[i].Key() {
+			t.Errorf("%s stands before %s", kinds[i-1].Key(), kinds[i].Key())
+		}
+	}
+	for key := range specs {
+		found := false
+		for _, k := range kinds {
+			found = found || k.Key() == key && len(k.Operations) > 0
+		}
+		if !found {
+			t.Errorf("the Spec for %s is of no kind that is served", key)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package server_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/pgtest"
+	"github.com/weirhq/weir/internal/server"
+	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/weirtest"
+)
+
+// onEachStore runs a test on SQLite and on PostgreSQL, side by side, each with
+// an empty database.
+func onEachStore(t *testing.T, test func(t *testing.T, databaseURL string)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "")
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		test(t, pgtest.URL(t))
+	})
+}
+
+// start starts a server with its own kinds, and a second engine on its store.
+func start(t *testing.T, databaseURL string, options ...weirtest.Option) (*weirtest.Server, *enginetest.World) {
+	t.Helper()
+	dir := t.TempDir()
+	options = append([]weirtest.Option{weirtest.WithDataDir(dir), weirtest.WithDatabaseURL(databaseURL)}, options...)
+	s := weirtest.Start(t, options...)
+	st, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	e, err := server.NewEngine(t.Context(), st, s.URL, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, people(t, s.URL, e, enginetest.Caller{Key: s.APIKey, Secret: s.APISecret, Organization: s.OrganizationID})
+}
+
+// people gives a world its callers, beside the administrator that the first
+// start made.
+func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller) *enginetest.World {
+	t.Helper()
+	w := &enginetest.World{URL: url, Engine: e, Admin: admin}
+	err := e.Store.Update(t.Context(), func(tx store.Tx) error {
+		key, err := tx.Get(t.Context(), "", store.Key{Kind: authn.APIKeyKind, ID: admin.Key})
+		if err != nil {
+			return err
+		}
+		record, err := authn.DecodeKeyRecord(key.Private)
+		if err != nil {
+			return err
+		}
+		w.Admin.Principal = record.Owner
+
+		other := uuid.NewString()
+		organization := &engine.Object{Kind: org.Organization, Org: other, ID: other, Doc: engine.Doc{"display_name": "Elsewhere"}}
+		user := &engine.Object{Kind: iam.User, Org: other, Doc: engine.Doc{
+			"email": "admin@elsewhere.example", "full_name": "Administrator", "auth_type": iam.AuthTypeLocal,
+		}}
+		nobody := &engine.Object{Kind: iam.ServiceAccount, Org: admin.Organization, Doc: engine.Doc{"display_name": "nobody " + uuid.NewString()}}
+		for _, o := range []*engine.Object{organization, user, nobody} {
+			if err := e.Insert(t.Context(), tx, o); err != nil {
+				return err
+			}
+		}
+		if err := iam.Bind(t.Context(), e, tx, other, user.ID, authz.OrganizationAdmin, organization.ResourceName()); err != nil {
+			return err
+		}
+		if w.Other, err = issue(t.Context(), e, tx, other, user.ID); err != nil {
+			return err
+		}
+		w.Nobody, err = issue(t.Context(), e, tx, admin.Organization, nobody.ID)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// issue makes an API key for a principal.
+func issue(ctx context.Context, e *engine.Engine, tx store.Tx, organization, owner string) (enginetest.Caller, error) {
+	secret := authn.NewSecret()
+	key := &engine.Object{
+		Kind: iam.APIKey, Org: organization, Once: map[string]string{"spec.secret": secret},
+		Doc: engine.Doc{"spec": engine.Doc{"owner": engine.Doc{"id": owner}}},
+	}
+	err := e.Insert(ctx, tx, key)
+	return enginetest.Caller{Key: key.ID, Secret: secret, Organization: organization, Principal: owner}, err
+}
+
+// serve starts a server with the kinds given in place of its own.
+func serve(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time) *enginetest.World {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	s, err := server.Open(ctx, server.Config{
+		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
+		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
+	}, "test", slog.New(slog.DiscardHandler))
+	if err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	if err := s.UseKinds(kinds, now); err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	return people(t, s.URL, s.Engine(), enginetest.Caller{
+		Key: s.First.APIKey, Secret: s.First.APISecret, Organization: s.First.OrganizationID,
+	})
+}
+
+// create makes an object over HTTP and returns its ID.
+func create(t *testing.T, c *enginetest.Client, path string, body any) string {
+	t.Helper()
+	a := c.Do(t, http.MethodPost, path, body)
+	if a.Status != http.StatusCreated && a.Status != http.StatusAccepted {
+		t.Fatalf("POST %s: %d: %s", path, a.Status, a.Raw)
+	}
+	return a.ID()
+}
