@@ -1,0 +1,35 @@
+package conformance
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	docs := vendorDocuments(t)
+	if len(docs) != len(Sources()) {
+		t.Fatalf("%d documents, want %d", len(docs), len(Sources()))
+	}
+	for i, path := range []string{"/iam/v2/api-keys", "/iam/v2/users", "/org/v2/environments"} {
+		if docs[i].Paths.Value(path) == nil {
+			t.Errorf("%v has no %s", Sources()[i], path)
+		}
+	}
+}
+
+func TestLoadSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		source Source
+		want   string
+	}{
+		{Source{"example.com/none", "v2"}, "find module example.com/none"},
+		{Source{sdk + "org", "v9"}, "read the document of " + sdk + "org"},
+	} {
+		_, err := c.source.Load(t.Context())
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q in it", c.source, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package conformance
+
+import "regexp"
+
+// Tolerance is a difference to the vendor's documents that is meant.
+type Tolerance struct {
+	// Check is the kind of difference: an identifier of oasdiff's checks for
+	// Compare, or one of the constants here.
+	Check string
+	// Where must match the difference's text: the method, the path and what
+	// differs. It names as little as it can.
+	Where *regexp.Regexp
+	// Reason says why Weir differs.
+	Reason string
+}
+
+// Kinds of differences that oasdiff has no name for.
+const (
+	// UndeclaredStatus is an answer with a status that the operation does not
+	// declare. Its text is "METHOD /path STATUS".
+	UndeclaredStatus = "undeclared-status"
+	// MissingOperation is an operation that is not in Weir's document at all.
+	MissingOperation = "missing-operation"
+)
+
+var tolerances = []Tolerance{
+	{UndeclaredStatus, regexp.MustCompile(` 406$`), "an Accept header that excludes JSON is answered, not ignored"},
+	{UndeclaredStatus, regexp.MustCompile(`^(POST|PUT|PATCH) .* 413$`), "bodies are bounded"},
+	{UndeclaredStatus, regexp.MustCompile(`^(POST|PUT|PATCH) .* 415$`), "a body that is not declared as JSON is refused before it is parsed"},
+	{UndeclaredStatus, regexp.MustCompile(` 503$`), "a database that is away, or a shutdown, is told apart from a bug"},
+	{UndeclaredStatus, regexp.MustCompile(` 501$`), "operations that are not built yet say so"},
+	{UndeclaredStatus, regexp.MustCompile(`^DELETE .* 409$`), "what others refer to is not deleted"},
+	{UndeclaredStatus, regexp.MustCompile(`^(GET|POST) .*\}/[^{]* 404$`), "a collection below an object that does not exist is not found"},
+
+	{"api-security-component-type-changed", regexp.MustCompile("`(confluent-sts-access-token|confluent_auth)`"),
+		"tokens are described as the bearer tokens that they are on the wire"},
+	{"request-parameter-min-set", regexp.MustCompile("`page_size`, the min was set to `1.00`$"),
+		"a page of no objects never ends a list"},
+	{"request-body-became-required", regexp.MustCompile(`^(POST|PUT|PATCH) `),
+		"an empty body is malformed, and the document says so"},
+	{"request-property-min-length-set", regexp.MustCompile("request property's minLength was set to `[13]`$"),
+		"a required text cannot be empty, nor an address shorter than a@b"},
+	{"request-property-max-length-set", regexp.MustCompile("request property's maxLength was set to `[0-9]+`$"),
+		"every text is bounded; the vendor enforces limits that its documents do not state"},
+	{"request-property-max-items-set", regexp.MustCompile("^POST /iam/v2/api-keys .*`spec/resources`"),
+		"a key reaches one resource"},
+	{"response-property-type-changed", regexp.MustCompile("/(related|resource_name)` response's property `format` changed from `uri` to `uri-reference`"),
+		"a typed reference may be the literal 'cloud' in every place, as recorded of the vendor's service for Cloud API keys"},
+	{"request-property-pattern-changed", regexp.MustCompile("^PATCH /org/v2/organizations/\\{id\\} .*`display_name`"),
+		"Weir refuses a backslash too; the published pattern has one before its quotation mark, and reads either way"},
+	{"response-property-pattern-changed", regexp.MustCompile("^[A-Z]+ /org/v2/organizations.*display_name`"),
+		"Weir refuses a backslash too; the published pattern has one before its quotation mark, and reads either way"},
+}
+
+// Tolerances returns the table of differences that are meant.
+func Tolerances() []Tolerance { return append([]Tolerance(nil), tolerances...) }
+
+// tolerated returns the position in the table of what allows the difference,
+// or -1.
+func tolerated(check, text string) int {
+	for i, t := range tolerances {
+		if t.Check == check && t.Where.MatchString(text) {
+			return i
+		}
+	}
+	return -1
+}
