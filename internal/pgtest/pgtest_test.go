@@ -119,17 +119,34 @@ func TestServerEndsWithAKilledTestProcess(t *testing.T) {
 	}
 }
 
-func TestNoBinariesIsAnErrorThatSaysWhatToDo(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	if _, err := os.Stat("/usr/lib/postgresql"); err == nil {
-		if _, err := findBinaries(); err != nil {
-			t.Errorf("binaries outside PATH are not found: %v", err)
-		}
-		return
-	}
-	_, err := findBinaries()
+func TestFindBinaries(t *testing.T) {
+	root := t.TempDir()
+	t.Setenv("PATH", filepath.Join(root, "empty"))
+	pattern := filepath.Join(root, "*", "bin")
+	_, err := findBinaries(pattern)
 	if err == nil || !strings.Contains(err.Error(), "apt-get install postgresql") || !strings.Contains(err.Error(), EnvURL) {
-		t.Errorf("error %v", err)
+		t.Errorf("without binaries: error %v does not say what to do", err)
+	}
+	for _, version := range []string{"9", "16", "15"} {
+		bin := filepath.Join(root, version, "bin")
+		if err := os.MkdirAll(bin, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"initdb", "postgres"} {
+			if err := os.WriteFile(filepath.Join(bin, name), nil, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Remove(filepath.Join(root, "16", "bin", "postgres")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := findBinaries(pattern); err != nil || got != filepath.Join(root, "15", "bin") {
+		t.Errorf("got %s, %v, want the newest that is complete", got, err)
+	}
+	t.Setenv("PATH", filepath.Join(root, "9", "bin"))
+	if got, err := findBinaries(pattern); err != nil || got != filepath.Join(root, "9", "bin") {
+		t.Errorf("got %s, %v, want that in PATH", got, err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -88,8 +87,11 @@ func (s *Server) URL() string {
 // Stop shuts the server down in order, breaking off connections.
 func (s *Server) Stop() { s.end("INT") }
 
-// Kill ends the server as a crash does.
-func (s *Server) Kill() { s.end("KILL") }
+// Kill ends the server at once, as a crash does: nothing is brought in order,
+// and the next start recovers from the log. (The signal that PostgreSQL has for
+// it also ends the processes that serve connections; SIGKILL would leave them
+// at work for a while.)
+func (s *Server) Kill() { s.end("QUIT") }
 
 // Restart starts the server again after Stop or Kill, with its data and at the
 // same address.
@@ -112,7 +114,7 @@ func (s *Server) adminURL() string {
 }
 
 func newServer(opts []Option) (*Server, error) {
-	bin, err := findBinaries()
+	bin, err := findBinaries("/usr/lib/postgresql/*/bin")
 	if err != nil {
 		return nil, err
 	}
@@ -159,20 +161,14 @@ func (s *Server) cmd(name string, args ...string) *exec.Cmd {
 
 // start runs the server and waits until it answers.
 func (s *Server) start() error {
-	deadline := time.Now().Add(setupTimeout)
-	for {
-		if err := s.launch(); err != nil {
-			return err
-		}
-		err := s.await(deadline)
-		if err == nil {
-			return nil
-		}
-		s.end("KILL")
-		if !errors.Is(err, errOrphans) {
-			return err
-		}
+	if err := s.launch(); err != nil {
+		return err
 	}
+	err := s.await()
+	if err != nil {
+		s.end("QUIT")
+	}
+	return err
 }
 
 func (s *Server) launch() error {
@@ -190,26 +186,17 @@ func (s *Server) launch() error {
 	return nil
 }
 
-// errOrphans means that processes of a killed server have not noticed yet.
-var errOrphans = errors.New("pgtest: processes of the last run are still there")
-
-func (s *Server) await(deadline time.Time) error {
+func (s *Server) await() error {
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
 	for {
-		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		c, err := pgx.Connect(ctx, s.adminURL())
 		if err == nil {
-			err = c.Close(ctx)
+			return c.Close(ctx)
 		}
-		cancel()
-		if err == nil {
-			return nil
-		}
-		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-		switch {
-		case time.Now().After(deadline):
+		if ctx.Err() != nil {
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 			return fmt.Errorf("pgtest: PostgreSQL does not answer: %w\n%s", err, log)
-		case strings.Contains(string(log), "pre-existing shared memory"):
-			return errOrphans
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -229,14 +216,14 @@ func (s *Server) end(signal string) {
 	s.command = nil
 }
 
-// findBinaries returns the directory with postgres and initdb, those of the
-// newest version if Debian's layout has several.
-func findBinaries() (string, error) {
+// findBinaries returns the directory with postgres and initdb: that in PATH, or
+// of those that match the pattern the one of the newest version.
+func findBinaries(pattern string) (string, error) {
 	var dirs []string
 	if path, err := exec.LookPath("initdb"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))
 	}
-	packaged, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	packaged, _ := filepath.Glob(pattern)
 	slices.SortFunc(packaged, func(a, b string) int { return version(b) - version(a) })
 	for _, dir := range append(dirs, packaged...) {
 		if isFile(filepath.Join(dir, "initdb")) && isFile(filepath.Join(dir, "postgres")) {

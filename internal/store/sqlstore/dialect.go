@@ -6,18 +6,20 @@ import (
 
 // dialect is what differs between the databases in the text of a statement.
 type dialect struct {
-	// forUpdate, forShare and forPin follow a SELECT whose rows stay locked
-	// until the transaction ends: against every other lock, against changes,
-	// and against forUpdate alone.
-	forUpdate, forShare, forPin string
+	// forUpdate and forPin follow a SELECT whose rows stay locked until the
+	// transaction ends: against changes and every other lock, and against
+	// forUpdate alone.
+	forUpdate, forPin string
 	// anyOf compares the column with the one parameter that list makes of a
 	// list of texts.
 	anyOf func(column, parameter string) string
 	list  func(values []string) any
-	// unindexed before a column keeps the planner from choosing an index by
-	// it. SQLite plans without looking at the values, and needs to be told
-	// which of two conditions is the narrow one.
-	unindexed string
+	// useIndex follows the name of a table and names the index to search.
+	// SQLite plans without looking at the values, and could otherwise choose
+	// to walk the whole table for the sake of its order.
+	useIndex func(index string) string
+	// limitBranches gives each branch of a UNION the limit of the whole.
+	limitBranches bool
 }
 
 var sqliteDialect = dialect{
@@ -29,17 +31,19 @@ var sqliteDialect = dialect{
 		text, _ := json.Marshal(values) // a list of strings has no way to fail
 		return string(text)
 	},
-	unindexed: "+",
+	useIndex: func(index string) string { return " INDEXED BY " + index },
 }
 
 var postgresDialect = dialect{
 	forUpdate: " FOR UPDATE",
-	forShare:  " FOR SHARE",
 	// A pinned row may still change, as long as its key stays; deletion takes
 	// forUpdate first, which waits for pins.
 	forPin: " FOR KEY SHARE",
 	anyOf: func(column, parameter string) string {
 		return column + " = ANY(" + parameter + ")"
 	},
-	list: func(values []string) any { return values },
+	list:     func(values []string) any { return values },
+	useIndex: func(string) string { return "" }, // it plans by statistics, which is fine
+
+	limitBranches: true,
 }

@@ -125,20 +125,18 @@ func split(test []store.Condition) ([]store.Condition, bool) {
 }
 
 func (p *listPlan) list() (string, []any) {
-	direction := ""
-	if p.query.Backward {
-		direction = " DESC"
-	}
 	scope := p.scope()
-	scope.after = " > " + p.arg(p.query.After)
+	after, comparison, direction := p.query.After, " > ", ""
 	if p.query.Backward {
-		before := p.query.After
-		if before == 0 {
-			before = math.MaxInt64
+		comparison, direction = " < ", " DESC"
+		if after == 0 {
+			after = math.MaxInt64
 		}
-		scope.after = " < " + p.arg(before)
 	}
-	limit := p.arg(int64(p.query.Limit))
+	scope.after = comparison + p.arg(after)
+	// The sum hides the parameter from SQLite's planner, which would prepare
+	// the statement anew for every value of it.
+	limit := p.arg(int64(p.query.Limit)) + " + 0"
 
 	p.write("SELECT ", listColumns)
 	if len(p.branches) < 2 {
@@ -147,9 +145,10 @@ func (p *listPlan) list() (string, []any) {
 		p.write(" ORDER BY ", p.seq(start), direction, " LIMIT ", limit)
 		return p.sql.String(), p.args
 	}
+	page := " ORDER BY 1" + direction + " LIMIT " + limit
 	p.write(" FROM objects o WHERE o.seq IN (")
-	p.union(scope)
-	p.write(" ORDER BY 1", direction, " LIMIT ", limit, ") ORDER BY o.seq", direction)
+	p.union(scope, page)
+	p.write(page, ") ORDER BY o.seq", direction)
 	return p.sql.String(), p.args
 }
 
@@ -161,19 +160,28 @@ func (p *listPlan) count() (string, []any) {
 		return p.sql.String(), p.args
 	}
 	p.write(" FROM (")
-	p.union(scope)
+	p.union(scope, "")
 	p.write(") AS found")
 	return p.sql.String(), p.args
 }
 
-// union selects the seq of each row that any branch finds, once.
-func (p *listPlan) union(s scope) {
+// union selects the seq of each row that any branch finds, once. SQLite merges
+// the branches row by row and stops when the page is full; PostgreSQL reads
+// them to the end, and so reads a page of each.
+func (p *listPlan) union(s scope, page string) {
+	limited := page != "" && p.dialect.limitBranches
 	for i := range p.branches {
 		if i > 0 {
 			p.write(" UNION ")
 		}
+		if limited {
+			p.write("(")
+		}
 		p.write("SELECT ", p.seq(&p.branches[i]))
 		p.find(&p.branches[i], s)
+		if limited {
+			p.write(page, ")")
+		}
 	}
 }
 
@@ -196,10 +204,7 @@ func (p *listPlan) only() *store.Condition {
 // seq is the column that carries the order of what find finds: that of the
 // index in use, or else SQLite would sort.
 func (p *listPlan) seq(start *store.Condition) string {
-	switch {
-	case start != nil && start.Field == store.FieldID:
-		return p.dialect.unindexed + "o.seq"
-	case start != nil && column(start.Field) == "":
+	if start != nil && column(start.Field) == "" {
 		return "e.seq"
 	}
 	return "o.seq"
@@ -207,26 +212,33 @@ func (p *listPlan) seq(start *store.Condition) string {
 
 // find writes FROM and WHERE for the rows that hold start and pass all tests.
 func (p *listPlan) find(start *store.Condition, s scope) {
-	seq := p.seq(start)
-	switch {
-	case start != nil && start.Field == store.FieldID:
-		org := p.dialect.unindexed + "o.org"
-		p.write(" FROM objects o WHERE o.kind = ", s.kind, " AND ", p.equals("o.id", start.Values),
-			" AND ", org, " = ", s.org, " AND o.deleted IS NULL")
-	case start != nil && column(start.Field) == "":
+	if start != nil && column(start.Field) == "" {
 		// SQLite keeps the order of tables in a CROSS JOIN.
-		p.write(" FROM entries e CROSS JOIN objects o WHERE e.org = ", s.org, " AND e.kind = ", s.kind,
-			" AND e.field = ", p.arg(start.Field), " AND ", p.equals("e.value", start.Values), " AND o.seq = e.seq")
-	default:
-		p.write(" FROM objects o WHERE o.org = ", s.org, " AND o.kind = ", s.kind, " AND o.deleted IS NULL")
+		p.write(" FROM entries e", p.dialect.useIndex("entries_value"), " CROSS JOIN objects o WHERE e.org = ", s.org,
+			" AND e.kind = ", s.kind, " AND e.field = ", p.arg(start.Field), " AND ", p.equals("e.value", start.Values),
+			" AND o.seq = e.seq")
+	} else {
+		index, condition := "objects_list", ""
 		if start != nil {
-			// The second comparison is what makes the partial index fit.
 			c := column(start.Field)
-			p.write(" AND ", p.equals(c, start.Values), " AND ", c, " <> ''")
+			condition = " AND " + p.equals(c, start.Values)
+			switch start.Field {
+			case store.FieldID:
+				index = "objects_id"
+			case store.FieldName:
+				index = "objects_name"
+			case store.FieldParent:
+				index = "objects_parent"
+			}
+			if start.Field != store.FieldID {
+				condition += " AND " + c + " <> ''" // what makes the partial index fit
+			}
 		}
+		p.write(" FROM objects o", p.dialect.useIndex(index), " WHERE o.org = ", s.org, " AND o.kind = ", s.kind,
+			" AND o.deleted IS NULL", condition)
 	}
 	if s.after != "" {
-		p.write(" AND ", seq, s.after)
+		p.write(" AND ", p.seq(start), s.after)
 	}
 	for _, test := range p.tests {
 		p.write(" AND (")
@@ -240,14 +252,15 @@ func (p *listPlan) find(start *store.Condition, s scope) {
 	}
 }
 
-// test writes a condition on a row that was already found.
+// test writes a condition on a row that was already found. OFFSET keeps
+// PostgreSQL from making a join of EXISTS, for which it may read all entries.
 func (p *listPlan) test(c store.Condition) {
 	if name := column(c.Field); name != "" {
-		p.write(p.equals(p.dialect.unindexed+name, c.Values))
+		p.write(p.equals(name, c.Values))
 		return
 	}
 	p.write("EXISTS (SELECT 1 FROM entries x WHERE x.seq = o.seq AND x.field = ", p.arg(c.Field),
-		" AND ", p.equals("x.value", c.Values), ")")
+		" AND ", p.equals("x.value", c.Values), " LIMIT 1 OFFSET 0)")
 }
 
 // equals compares the column with one value or with any of several.

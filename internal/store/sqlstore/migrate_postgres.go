@@ -21,15 +21,19 @@ const (
 )
 
 func migratePostgres(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriodSeconds, lockTries))
+	if err != nil {
+		return err
+	}
+	return migratePostgresWith(ctx, pool, opts, locker)
+}
+
+func migratePostgresWith(ctx context.Context, pool *pgxpool.Pool, opts Options, locker lock.SessionLocker) error {
 	files, err := fs.Sub(migrations, "migrations/postgres")
 	if err != nil {
 		return err
 	}
 	newest, err := newestVersion(files, opts)
-	if err != nil {
-		return err
-	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriodSeconds, lockTries))
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,18 @@ type postgresBackend struct {
 // breaks during a commit, Update returns an error although the commit may have
 // been kept; that is true of any database over a network.
 func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.Store, error) {
+	pool, err := newPool(ctx, databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := migratePostgres(ctx, pool, opts); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return &db{&postgresDialect, &postgresBackend{pool: pool, committed: opts.committed}}, nil
+}
+
+func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, parseError(databaseURL, err)
@@ -57,14 +69,7 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 2 * time.Second}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", postgresError(ctx, err))
-	}
-	if err := migratePostgres(ctx, pool, opts); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	return &db{&postgresDialect, &postgresBackend{pool: pool, committed: opts.committed}}, nil
+	return pool, postgresError(ctx, err)
 }
 
 func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
@@ -192,17 +197,17 @@ func postgresError(ctx context.Context, err error) error {
 	return err
 }
 
-// parseError explains a URL that cannot be used. The URL may hold a password
-// and is not repeated, nor is any error whose text may quote a part of it.
+// parseError explains a URL that cannot be used. Where the URL holds a
+// password the cause stays out, as its text may quote any part of the URL.
 func parseError(databaseURL string, err error) error {
-	const hint = "write it as postgres://user:password@host:5432/database, with special characters percent-encoded"
+	const hint = "the database URL cannot be used; write it as postgres://user:password@host:5432/database?sslmode=require" +
+		" with special characters percent-encoded"
 	u, urlErr := url.Parse(databaseURL)
 	if urlErr != nil {
-		return errors.New("the database URL cannot be parsed; " + hint)
+		return errors.New(hint)
 	}
-	cause := errors.Unwrap(err)
-	if cause == nil || u.User != nil && strings.Contains(cause.Error(), databaseURL) {
-		return errors.New("the database URL has an invalid parameter; " + hint)
+	if _, has := u.User.Password(); has || strings.Contains(strings.ToLower(u.RawQuery), "pass") || strings.Contains(u.RawQuery, "%") {
+		return errors.New(hint)
 	}
-	return fmt.Errorf("the database URL has an invalid parameter; %s", hint)
+	return fmt.Errorf("%s: %w", hint, err)
 }

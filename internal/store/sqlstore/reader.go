@@ -19,7 +19,7 @@ const (
 	// that order, and PostgreSQL takes it as any other join.
 	referrersSQL = "SELECT e.field, " + rowColumns + " FROM entries e CROSS JOIN objects o" +
 		" WHERE e.target = $1 AND e.target <> '' AND e.value = $2 AND o.seq = e.seq" +
-		" ORDER BY e.seq, e.field LIMIT $3"
+		" ORDER BY e.seq, e.field LIMIT $3 + 0" // as in a list
 
 	settingSQL = "SELECT value FROM settings WHERE name = $1"
 	pingSQL    = "SELECT 1 FROM settings LIMIT 1"

@@ -54,13 +54,16 @@ func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.conn.SetInterrupt(ctx.Done())
-		defer func() {
-			s.conn.SetInterrupt(nil)
-			if err != nil && sqlite.ErrCode(err) == sqlite.ResultInterrupt && ctx.Err() != nil {
-				err = ctx.Err()
-			}
-		}()
+		// A row found by its key is there before an interrupt could be.
+		if sql != getSQL && sql != settingSQL {
+			s.conn.SetInterrupt(ctx.Done())
+			defer func() {
+				s.conn.SetInterrupt(nil)
+				if sqlite.ErrCode(err) == sqlite.ResultInterrupt && ctx.Err() != nil {
+					err = ctx.Err()
+				}
+			}()
+		}
 	}
 	stmt, err := s.prepare(sql)
 	if err != nil {

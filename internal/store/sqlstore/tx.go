@@ -74,7 +74,10 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		taken, err := t.taken(ctx, r.Org, r.Parent, r)
+		taken, err := t.idTaken(ctx, r.Key)
+		if err == nil && taken == nil {
+			taken, err = t.nameTaken(ctx, r.Org, r.Kind, r.Parent, r.Name)
+		}
 		if err != nil || taken != nil {
 			return errOr(err, taken)
 		}
@@ -120,7 +123,7 @@ func (t *tx) rename(ctx context.Context, r *store.Row, args []any, seq, version 
 		if !errors.Is(err, errDuplicate) {
 			return err
 		}
-		taken, err := t.taken(ctx, *org, parent, &store.Row{Key: store.Key{Kind: r.Kind}, Name: r.Name})
+		taken, err := t.nameTaken(ctx, *org, r.Kind, parent, r.Name)
 		if err != nil || taken != nil {
 			return errOr(err, taken)
 		}
@@ -147,28 +150,28 @@ func (t *tx) savepoint(ctx context.Context, fn func() error) error {
 	return err
 }
 
-// taken looks for the row that a write of r collided with, and returns nil if
-// it is gone by now. The row stays as it is until the transaction ends, since
-// fn may build on the answer.
-func (t *tx) taken(ctx context.Context, org, parent string, r *store.Row) (*store.ErrTaken, error) {
+// idTaken reports whether the ID was ever used. An ID never becomes free, so
+// there is nothing to lock.
+func (t *tx) idTaken(ctx context.Context, key store.Key) (*store.ErrTaken, error) {
 	var id string
-	if r.ID != "" {
-		// An ID never becomes free, so there is nothing to lock.
-		err := t.one(ctx, idTakenSQL, []any{r.Kind, r.ID}, &id)
-		if err == nil {
-			return &store.ErrTaken{By: r.Key}, nil
-		} else if !errors.Is(err, store.ErrNotFound) {
-			return nil, err
-		}
-	}
-	err := t.one(ctx, nameTakenSQL+t.dialect.forShare, []any{org, r.Kind, parent, r.Name}, &id)
-	switch {
-	case err == nil:
-		return &store.ErrTaken{By: store.Key{Kind: r.Kind, ID: id}, Name: r.Name}, nil
-	case errors.Is(err, store.ErrNotFound):
+	err := t.one(ctx, idTakenSQL, []any{key.Kind, key.ID}, &id)
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
-	return nil, err
+	return &store.ErrTaken{By: key}, err
+}
+
+// nameTaken looks for the row that has the name, and returns nil if nobody has
+// it any more. The row is locked as if to be written: fn may build on the
+// answer, and two transactions that shared the lock could not both go on to
+// write the row.
+func (t *tx) nameTaken(ctx context.Context, org, kind, parent, name string) (*store.ErrTaken, error) {
+	by := store.Key{Kind: kind}
+	err := t.one(ctx, nameTakenSQL+t.dialect.forUpdate, []any{org, kind, parent, name}, &by.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return &store.ErrTaken{By: by, Name: name}, err
 }
 
 func (t *tx) Delete(ctx context.Context, key store.Key, at time.Time) error {

@@ -1,0 +1,193 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/weirhq/weir/internal/pgtest"
+	"github.com/weirhq/weir/internal/store"
+)
+
+func condition(field string, n int) store.Condition {
+	c := store.Condition{Field: field}
+	for i := range n {
+		c.Values = append(c.Values, fmt.Sprint(field, i))
+	}
+	return c
+}
+
+// planCases are queries of every shape, each with the index that must find its
+// rows on SQLite.
+var planCases = []struct {
+	name    string
+	where   []store.Condition
+	visible []store.Condition
+	index   string
+	// idSort marks the lists that may sort: those of named IDs.
+	idSort bool
+}{
+	{name: "all", index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "id", where: []store.Condition{condition(store.FieldID, 1)}, index: "objects_id (kind=? AND id=? AND rowid", idSort: true},
+	{name: "ids", where: []store.Condition{condition(store.FieldID, 100)}, index: "objects_id (kind=? AND id=? AND rowid", idSort: true},
+	{name: "name", where: []store.Condition{condition(store.FieldName, 1)}, index: "objects_name (org=? AND kind=? AND name=? AND seq"},
+	{name: "names", where: []store.Condition{condition(store.FieldName, 3)}, index: "objects_name (org=? AND kind=? AND name=? AND seq"},
+	{name: "many names", where: []store.Condition{condition(store.FieldName, 50)}, index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "parent", where: []store.Condition{condition(store.FieldParent, 1)}, index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+	{name: "parents", where: []store.Condition{condition(store.FieldParent, 8)}, index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+	{name: "many parents", where: []store.Condition{condition(store.FieldParent, 9)}, index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "no parent", where: []store.Condition{{Field: store.FieldParent, Values: []string{""}}}, index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "entry", where: []store.Condition{condition("f", 1)}, index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "entry of several values", where: []store.Condition{condition("f", 4)}, index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "entry of many values", where: []store.Condition{condition("f", 40)}, index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "the fewest values lead", where: []store.Condition{condition(store.FieldParent, 2), condition("f", 1), condition("g", 40)},
+		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "entry and parent", where: []store.Condition{condition(store.FieldParent, 1), condition("f", 1)},
+		index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+	{name: "visible parents", visible: []store.Condition{condition(store.FieldParent, 3)}, index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+	{name: "visible parent or id", visible: []store.Condition{condition(store.FieldParent, 1), condition(store.FieldID, 20)},
+		index: "objects_parent (org=? AND kind=? AND parent=? AND seq", idSort: true},
+	{name: "visible by many", visible: []store.Condition{condition(store.FieldParent, 5), condition("f", 5)},
+		index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "where and visible", where: []store.Condition{condition("f", 1)},
+		visible: []store.Condition{condition(store.FieldParent, 2), condition("g", 3), condition(store.FieldID, 4)},
+		index:   "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "visible leads", where: []store.Condition{condition("f", 50)}, visible: []store.Condition{condition(store.FieldParent, 2)},
+		index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+}
+
+// explain returns SQLite's plan, a step a line.
+func explain(t *testing.T, s store.Store, sql string, args []any) []string {
+	t.Helper()
+	var steps []string
+	err := sqliteOf(s).read(t.Context(), func(c conn) error {
+		return c.query(t.Context(), "EXPLAIN QUERY PLAN "+sql, args, func(scan func(...any) error) error {
+			var id, parent, unused int64
+			var step string
+			err := scan(&id, &parent, &unused, &step)
+			steps = append(steps, step)
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return steps
+}
+
+// checkPlan fails for a step that reads a whole table or index, or sorts.
+func checkPlan(t *testing.T, steps []string, idSort bool) {
+	t.Helper()
+	plan := strings.Join(steps, "\n")
+	for _, step := range steps {
+		switch {
+		case strings.HasPrefix(step, "SCAN json_each"): // the values of the query
+		case strings.HasPrefix(step, "SCAN found"): // the rows counted
+		case strings.HasPrefix(step, "SCAN"):
+			t.Errorf("full scan:\n%s", plan)
+		case strings.Contains(step, "TEMP B-TREE") && !idSort:
+			t.Errorf("sort:\n%s", plan)
+		case strings.Contains(step, "AUTOMATIC"):
+			t.Errorf("index made on the fly:\n%s", plan)
+		}
+	}
+}
+
+func TestListsUseIndexes(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t, t.TempDir(), Options{})
+	// What the planner knows must not matter: once without statistics, once
+	// with those of a table that has rows.
+	for _, statistics := range []bool{false, true} {
+		if statistics {
+			for i := range 500 {
+				r := testRow(fmt.Sprint(i))
+				r.Name, r.Parent = fmt.Sprint("name", i), fmt.Sprint("parent", i%3)
+				if err := insert(t.Context(), s, r, store.Entry{Field: "f", Value: fmt.Sprint("f", i%5), Target: "t"},
+					store.Entry{Field: "g", Value: fmt.Sprint("g", i%50)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			onWriter(t, s, "ANALYZE")
+			s = openSQLite(t, strings.TrimSuffix(sqliteOf(s).path, sqliteFile), Options{})
+		}
+		for _, c := range planCases {
+			for _, backward := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/backward=%v/statistics=%v", c.name, backward, statistics), func(t *testing.T) {
+					q := store.Query{Org: "org", Kind: "kind", Where: c.where, Visible: c.visible, Limit: 10, Backward: backward}
+					p, _ := plan(&sqliteDialect, q)
+					sql, args := p.list()
+					steps := explain(t, s, sql, args)
+					checkPlan(t, steps, c.idSort)
+					if !strings.Contains(strings.Join(steps, "\n"), c.index) {
+						t.Errorf("%s\ndoes not use %s:\n%s", sql, c.index, strings.Join(steps, "\n"))
+					}
+					p, _ = plan(&sqliteDialect, q)
+					sql, args = p.count()
+					checkPlan(t, explain(t, s, sql, args), c.idSort)
+				})
+			}
+		}
+		for name, sql := range map[string]string{"get": getSQL, "referrers": referrersSQL, "setting": settingSQL,
+			"ID taken": idTakenSQL, "name taken": nameTakenSQL, "live": liveSQL, "update": updateSQL, "delete entries": deleteEntriesSQL} {
+			t.Run(name, func(t *testing.T) { checkPlan(t, explain(t, s, sql, nil), false) })
+		}
+	}
+}
+
+// TestPostgresListsUseIndexes checks the plans of a filled database.
+func TestPostgresListsUseIndexes(t *testing.T) {
+	t.Parallel()
+	s := openPostgres(t, pgtest.URL(t), Options{})
+	b := s.(*db).backend.(*postgresBackend)
+	for _, sql := range []string{
+		`INSERT INTO objects (org, kind, id, parent, name, version, created, updated, body, private)
+			SELECT 'org', 'kind', 'id' || i, 'parent' || i % 40, 'name' || i, 1, 0, 0, convert_to(repeat('x', 300), 'UTF8'), ''
+			FROM generate_series(1, 20000) AS i`,
+		`INSERT INTO entries (seq, org, kind, field, value, target)
+			SELECT seq, org, kind, 'f', 'f' || seq % 50, '' FROM objects`,
+		`INSERT INTO entries (seq, org, kind, field, value, target)
+			SELECT seq, org, kind, 'g', 'g' || seq % 50, '' FROM objects`,
+		`ANALYZE`,
+	} {
+		if _, err := b.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range planCases {
+		if strings.Contains(c.name, "many") || strings.HasPrefix(c.name, "no ") {
+			continue // a walk through all rows of the kind is what is asked for
+		}
+		q := store.Query{Org: "org", Kind: "kind", Where: c.where, Visible: c.visible, Limit: 10, After: 10000}
+		p, _ := plan(&postgresDialect, q)
+		sql, args := p.list()
+		var lines []string
+		err := postgresConn{b.pool}.query(t.Context(), "EXPLAIN "+sql, args, func(scan func(...any) error) error {
+			var line string
+			err := scan(&line)
+			lines = append(lines, line)
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if text := strings.Join(lines, "\n"); strings.Contains(text, "Seq Scan") {
+			t.Errorf("%s: full scan:\n%s", c.name, text)
+		}
+	}
+}
+
+func TestPlanSelectsNothing(t *testing.T) {
+	t.Parallel()
+	for name, q := range map[string]store.Query{
+		"no values":         {Where: []store.Condition{{Field: "f"}}},
+		"unstorable value":  {Where: []store.Condition{{Field: "f", Values: []string{"\x00"}}}},
+		"nothing visible":   {Visible: []store.Condition{}},
+		"visible no values": {Visible: []store.Condition{{Field: "f"}}},
+		"unstorable kind":   {Kind: "\xff"},
+	} {
+		if _, ok := plan(&sqliteDialect, q); ok {
+			t.Errorf("%s: a statement is made", name)
+		}
+	}
+}

@@ -1,0 +1,618 @@
+package sqlstore
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weirhq/weir/internal/store"
+	"zombiezen.com/go/sqlite"
+)
+
+// testRow is a row of the organization "org" and the kind "kind".
+func testRow(id string) *store.Row {
+	return &store.Row{Key: store.Key{Kind: "kind", ID: id}, Org: "org", Body: []byte("{}")}
+}
+
+func insert(ctx context.Context, s store.Store, r *store.Row, entries ...store.Entry) error {
+	return s.Update(ctx, func(tx store.Tx) error { return tx.Insert(ctx, r, entries) })
+}
+
+func count(t testing.TB, s store.Store) int64 {
+	t.Helper()
+	n, err := s.Count(t.Context(), store.Query{Org: "org", Kind: "kind"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func sqliteOf(s store.Store) *sqliteBackend { return s.(*db).backend.(*sqliteBackend) }
+
+// onWriter runs fn with the connection that writes, outside any transaction.
+func onWriter(t testing.TB, s store.Store, statements ...string) {
+	t.Helper()
+	w := sqliteOf(s).writer
+	err := w.update(t.Context(), func(c conn) error {
+		for _, sql := range statements {
+			if _, err := c.exec(t.Context(), sql, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSQLiteSettings(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t, t.TempDir(), Options{})
+	read := func(c conn, pragma string) (value string) {
+		if err := c.query(t.Context(), "PRAGMA "+pragma, nil, func(scan func(...any) error) error { return scan(&value) }); err != nil {
+			t.Error(err)
+		}
+		return value
+	}
+	check := func(who string, c conn, want map[string]string) {
+		for pragma, value := range want {
+			if got := read(c, pragma); got != value {
+				t.Errorf("%s: %s is %s, want %s", who, pragma, got, value)
+			}
+		}
+	}
+	b := sqliteOf(s)
+	err := b.update(t.Context(), func(c conn) error {
+		check("writer", c, map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1",
+			"cache_size": "-8192", "wal_autocheckpoint": "1000"})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.read(t.Context(), func(c conn) error {
+		check("reader", c, map[string]string{"journal_mode": "wal", "query_only": "1", "cache_size": "-2048"})
+		if _, err := c.exec(t.Context(), "DELETE FROM objects", nil); err == nil {
+			t.Error("a connection for reading writes")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSQLiteFilesAreTheOwners(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a", "b % ?c=d#e")
+	s := openSQLite(t, dir, Options{})
+	if err := insert(t.Context(), s, testRow("a")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory %v, %v", info.Mode(), err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", e.Name(), info.Mode(), err)
+		}
+	}
+	if got := strings.Join(names, " "); got != "weir.db weir.db-shm weir.db-wal" {
+		t.Errorf("files %s", got)
+	}
+}
+
+// TestCommitsAreShared holds the writer while others queue; what queued is
+// committed at once.
+func TestCommitsAreShared(t *testing.T) {
+	t.Parallel()
+	const n = 100
+	var mu sync.Mutex
+	var batches []int
+	s := openSQLite(t, t.TempDir(), Options{committed: func(functions int) {
+		mu.Lock()
+		defer mu.Unlock()
+		batches = append(batches, functions)
+	}})
+	held, release := make(chan struct{}), make(chan struct{})
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if err := s.Update(t.Context(), func(store.Tx) error { close(held); <-release; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
+	var submitted atomic.Int32
+	for i := range n {
+		calls.Go(func() {
+			submitted.Add(1)
+			if err := insert(t.Context(), s, testRow(fmt.Sprint(i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for submitted.Load() < n {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	calls.Wait()
+	total := 0
+	for _, functions := range batches {
+		total += functions
+	}
+	if total != n+1 || len(batches) > n/4 {
+		t.Errorf("%d functions in %d commits", total, len(batches))
+	}
+	if got := count(t, s); got != n {
+		t.Errorf("%d rows", got)
+	}
+}
+
+// TestBatchIsBounded queues more than one commit may hold.
+func TestBatchIsBounded(t *testing.T) {
+	t.Parallel()
+	largest := 0
+	s := openSQLite(t, t.TempDir(), Options{committed: func(functions int) { largest = max(largest, functions) }})
+	var calls sync.WaitGroup
+	for range 3 * maxBatch {
+		calls.Go(func() {
+			if err := s.Update(t.Context(), func(store.Tx) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	if largest > maxBatch {
+		t.Errorf("%d functions in one commit", largest)
+	}
+}
+
+// TestFullDisk fills the database up: the write that does not fit fails, and
+// those that share its transaction are kept.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t, t.TempDir(), Options{})
+	onWriter(t, s, "PRAGMA max_page_count = 200")
+	held, release := make(chan struct{}), make(chan struct{})
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if err := s.Update(t.Context(), func(tx store.Tx) error {
+			close(held)
+			<-release
+			return tx.Insert(t.Context(), testRow("first"), nil)
+		}); err != nil {
+			t.Errorf("the first: %v", err)
+		}
+	})
+	<-held
+	calls.Go(func() {
+		large := testRow("large")
+		large.Body = make([]byte, 4<<20)
+		err := insert(t.Context(), s, large)
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("the large one: error %v, want ErrUnavailable", err)
+		}
+	})
+	for i := range 8 {
+		calls.Go(func() {
+			if err := insert(t.Context(), s, testRow(fmt.Sprint(i))); err != nil {
+				t.Errorf("a small one: %v", err)
+			}
+		})
+	}
+	close(release)
+	calls.Wait()
+	if got := count(t, s); got != 9 {
+		t.Errorf("%d rows, want 9", got)
+	}
+}
+
+// TestLostTransactionRunsAgainAlone takes the shared transaction away under
+// the functions in it, as SQLite does on some errors.
+func TestLostTransactionRunsAgainAlone(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t, t.TempDir(), Options{})
+	w := sqliteOf(s).writer
+	held, release := make(chan struct{}), make(chan struct{})
+	var calls sync.WaitGroup
+	runs := 0
+	calls.Go(func() {
+		if err := s.Update(t.Context(), func(tx store.Tx) error {
+			if runs++; runs == 1 {
+				close(held)
+				<-release
+			}
+			return tx.Insert(t.Context(), testRow("kept"), nil)
+		}); err != nil {
+			t.Errorf("the bystander: %v", err)
+		}
+	})
+	<-held
+	calls.Go(func() {
+		boom := errors.New("boom")
+		err := w.update(t.Context(), func(c conn) error {
+			if _, err := c.exec(t.Context(), "ROLLBACK", nil); err != nil {
+				t.Error(err)
+			}
+			return boom
+		})
+		if err != boom {
+			t.Errorf("the culprit: %v", err)
+		}
+	})
+	close(release)
+	calls.Wait()
+	if got := count(t, s); got != 1 {
+		t.Errorf("%d rows", got)
+	}
+}
+
+// TestFailedStatementFailsTheTransaction lets fn ignore the failure of a write.
+func TestFailedStatementFailsTheTransaction(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t, t.TempDir(), Options{})
+	onWriter(t, s, "PRAGMA max_page_count = 1")
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		large := testRow("large")
+		large.Body = make([]byte, 1<<20)
+		_ = tx.Insert(t.Context(), large, nil)
+		return nil
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("error %v, want ErrUnavailable", err)
+	}
+	if got := count(t, s); got != 0 {
+		t.Errorf("%d rows", got)
+	}
+}
+
+func TestClosedSQLite(t *testing.T) {
+	t.Parallel()
+	s, err := OpenSQLite(t.Context(), t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, release := make(chan struct{}), make(chan struct{})
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if err := s.Update(t.Context(), func(tx store.Tx) error {
+			close(inside)
+			<-release
+			return tx.Insert(t.Context(), testRow("a"), nil)
+		}); err != nil {
+			t.Errorf("the transaction under way: %v", err)
+		}
+	})
+	<-inside
+	calls.Go(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	<-sqliteOf(s).closing
+	close(release)
+	calls.Wait()
+	if err := s.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+	if _, err := s.Get(t.Context(), "org", store.Key{Kind: "kind", ID: "a"}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("get: %v", err)
+	}
+	if err := insert(t.Context(), s, testRow("b")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("update: %v", err)
+	}
+}
+
+func TestTwoHandlesOnOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	handles := []store.Store{openSQLite(t, dir, Options{}), openSQLite(t, dir, Options{})}
+	shareFile(t, handles, 100)
+}
+
+// shareFile writes through all handles at once, each row under its own ID and
+// an own number of a shared counter.
+func shareFile(t *testing.T, handles []store.Store, n int) {
+	t.Helper()
+	_ = insert(t.Context(), handles[0], testRow("counter"))
+	var calls sync.WaitGroup
+	for h, s := range handles {
+		for i := range n {
+			calls.Go(func() {
+				if err := s.Update(t.Context(), func(tx store.Tx) error {
+					c, err := tx.Lock(t.Context(), "org", store.Key{Kind: "kind", ID: "counter"})
+					if err != nil {
+						return err
+					}
+					return errors.Join(tx.Update(t.Context(), c, nil), tx.Insert(t.Context(), testRow(fmt.Sprintf("%d-%d", h, i)), nil))
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	calls.Wait()
+	for _, s := range handles {
+		c, err := s.Get(t.Context(), "org", store.Key{Kind: "kind", ID: "counter"})
+		if want := int64(len(handles)*n + 1); err != nil || c.Version != want || count(t, s) != want {
+			t.Errorf("version %d and %d rows, want %d of both; %v", c.Version, count(t, s), want, err)
+		}
+	}
+}
+
+// helperEnv tells the test binary to act as another process; its value is
+// "what directory".
+const helperEnv = "SQLSTORE_HELPER"
+
+func helper(t *testing.T, what, dir string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$", "-test.v")
+	c.Env = append(os.Environ(), helperEnv+"="+what+" "+dir)
+	return c
+}
+
+func TestHelperProcess(t *testing.T) {
+	what, dir, _ := strings.Cut(os.Getenv(helperEnv), " ")
+	switch what {
+	case "write":
+		s := openSQLite(t, dir, Options{})
+		for i := range 200 {
+			if err := insert(t.Context(), s, testRow(fmt.Sprint("helper-", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	case "unprivileged":
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := OpenSQLite(t.Context(), dir, Options{})
+		fmt.Println("ERROR", err)
+	case "kill":
+		s := openSQLite(t, dir, Options{})
+		var calls sync.WaitGroup
+		for i := range 8 {
+			calls.Go(func() {
+				for j := 0; ; j++ {
+					id := fmt.Sprintf("%d-%d", i, j)
+					if err := insert(t.Context(), s, testRow(id)); err != nil {
+						t.Error(err)
+					}
+					fmt.Println("KEPT", id)
+				}
+			})
+		}
+		calls.Wait()
+	}
+}
+
+func TestTwoProcessesOnOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openSQLite(t, dir, Options{})
+	other := helper(t, "write", dir)
+	out := make(chan error, 1)
+	go func() {
+		text, err := other.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, text)
+		}
+		out <- err
+	}()
+	for i := range 200 {
+		if err := insert(t.Context(), s, testRow(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-out; err != nil {
+		t.Fatal(err)
+	}
+	if got := count(t, s); got != 400 {
+		t.Errorf("%d rows, want 400", got)
+	}
+}
+
+// TestAnswersSurviveSIGKILL kills a process in the midst of its writes: every
+// write that it reported is there.
+func TestAnswersSurviveSIGKILL(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	openSQLite(t, dir, Options{})
+	other := helper(t, "kill", dir)
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kept := make(map[string]bool)
+	for buffer := bufio.NewScanner(out); buffer.Scan(); {
+		if id, ok := strings.CutPrefix(buffer.Text(), "KEPT "); ok {
+			kept[id] = true
+		}
+		if len(kept) == 300 {
+			if err := other.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = other.Wait()
+	if len(kept) < 300 {
+		t.Fatalf("the helper kept %d rows only", len(kept))
+	}
+	s := openSQLite(t, dir, Options{})
+	for id := range kept {
+		if _, err := s.Get(t.Context(), "org", store.Key{Kind: "kind", ID: id}); err != nil {
+			t.Errorf("%s was reported as kept: %v", id, err)
+		}
+	}
+	if got := count(t, s); got < int64(len(kept)) || got > int64(len(kept))+8 {
+		t.Errorf("%d rows, of which %d were reported", got, len(kept))
+	}
+	if report := text(t, s, "PRAGMA integrity_check"); report != "ok" {
+		t.Error(report)
+	}
+}
+
+// text reads a statement's one text.
+func text(t testing.TB, s store.Store, sql string) (value string) {
+	t.Helper()
+	if err := s.(*db).backend.read(t.Context(), func(c conn) error {
+		return c.query(t.Context(), sql, nil, func(scan func(...any) error) error { return scan(&value) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestSQLiteCannotOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noDatabase := filepath.Join(dir, "nodb")
+	if err := os.Mkdir(noDatabase, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(noDatabase, sqliteFile), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ dir, want string }{
+		{file, "not a directory"},
+		{filepath.Join(file, "below"), "not a directory"},
+		{noDatabase, "file is not a database"},
+	} {
+		_, err := OpenSQLite(t.Context(), c.dir, Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v, want one line with %q", c.dir, err, c.want)
+		}
+	}
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
+	// t.TempDir is below a directory that only its owner may enter.
+	dir, err := os.MkdirTemp("", "weir-readonly-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		_, err := OpenSQLite(t.Context(), dir, Options{})
+		wantNotWritable(t, fmt.Sprint(err))
+		return
+	}
+	// Permissions do not bind root, so another process gives them up first.
+	out, err := helper(t, "unprivileged", dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_, line, _ := strings.Cut(string(out), "ERROR ")
+	line, _, _ = strings.Cut(line, "\n")
+	wantNotWritable(t, line)
+}
+
+func wantNotWritable(t *testing.T, line string) {
+	t.Helper()
+	if !strings.Contains(line, "must be writable") || !strings.Contains(line, "permission denied") {
+		t.Errorf("error %q does not say that the directory must be writable", line)
+	}
+}
+
+// TestWriterWaitsForAnotherProcess keeps the file's write lock elsewhere for a
+// while; the caller waits, and may leave.
+func TestWriterWaitsForAnotherProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openSQLite(t, dir, Options{})
+	other, err := openSQLiteConn(filepath.Join(dir, sqliteFile), sqlite.OpenReadWrite, readerCacheKiB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if _, err := other.exec(t.Context(), "BEGIN IMMEDIATE", nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var ran atomic.Bool
+	err = s.Update(ctx, func(store.Tx) error { ran.Store(true); return nil })
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want context.DeadlineExceeded", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- insert(t.Context(), s, testRow("a")) }()
+	if count(t, s) != 0 { // reads do not wait
+		t.Error("rows out of nowhere")
+	}
+	if _, err := other.exec(t.Context(), "COMMIT", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if ran.Load() {
+		t.Error("a function ran whose caller had left")
+	}
+}
+
+func TestSQLiteStatementsAreBounded(t *testing.T) {
+	t.Parallel()
+	c, err := openSQLiteConn(":memory:", sqlite.OpenReadWrite|sqlite.OpenCreate, readerCacheKiB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for i := range 3 * maxStatements {
+		var got int64
+		err := c.query(t.Context(), fmt.Sprintf("SELECT %d + $1", i), []any{int64(1)}, func(scan func(...any) error) error { return scan(&got) })
+		if err != nil || got != int64(i+1) {
+			t.Fatalf("got %d, %v", got, err)
+		}
+		if len(c.statements) > maxStatements {
+			t.Fatalf("%d statements are kept", len(c.statements))
+		}
+	}
+}
+
+// TestReadIsInterrupted ends the context of a statement that would run on.
+func TestReadIsInterrupted(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t, t.TempDir(), Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+	err := sqliteOf(s).read(ctx, func(c conn) error {
+		_, err := c.exec(ctx, endless, nil)
+		return err
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want context.DeadlineExceeded", err)
+	}
+	if count(t, s) != 0 {
+		t.Error("rows out of nowhere")
+	}
+}

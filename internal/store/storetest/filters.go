@@ -1,0 +1,170 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/weirhq/weir/internal/store"
+)
+
+func where(field string, values ...string) store.Condition {
+	return store.Condition{Field: field, Values: values}
+}
+
+// shelf stores 12 rows: a-000 … a-011, with the parents env-0, env-1 and none
+// in turn, the names n-000 …, the owners u-0 … u-3 in turn, and the tags
+// "even" and "small" where they apply.
+func (b *bench) shelf() {
+	b.Helper()
+	for i, id := range ids("a", 12) {
+		r := b.row(id, ids("n", 12)[i])
+		if i%3 < 2 {
+			r.Parent = fmt.Sprintf("env-%d", i%3)
+		}
+		entries := []store.Entry{{Field: "spec.owner", Value: fmt.Sprintf("u-%d", i%4), Target: "User"}}
+		if i%2 == 0 {
+			entries = append(entries, store.Entry{Field: "tag", Value: "even"})
+		}
+		if i < 6 {
+			entries = append(entries, store.Entry{Field: "tag", Value: "small"})
+		}
+		b.mustInsert(r, entries...)
+	}
+}
+
+// filterCases are queries on the shelf with the numbers of the rows that they
+// select.
+var filterCases = []struct {
+	name           string
+	where, visible []store.Condition
+	want           []int
+}{
+	{name: "all", want: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+	{name: "id", where: []store.Condition{where(store.FieldID, "a-003")}, want: []int{3}},
+	{name: "ids", where: []store.Condition{where(store.FieldID, "a-009", "a-003", "x", "a-003", "a-006")}, want: []int{3, 6, 9}},
+	{name: "name", where: []store.Condition{where(store.FieldName, "n-004")}, want: []int{4}},
+	{name: "names", where: []store.Condition{where(store.FieldName, "n-004", "n-001", "N-002")}, want: []int{1, 4}},
+	{name: "parent", where: []store.Condition{where(store.FieldParent, "env-1")}, want: []int{1, 4, 7, 10}},
+	{name: "parents", where: []store.Condition{where(store.FieldParent, "env-1", "env-0")}, want: []int{0, 1, 3, 4, 6, 7, 9, 10}},
+	{name: "no parent", where: []store.Condition{where(store.FieldParent, "")}, want: []int{2, 5, 8, 11}},
+	{name: "a parent or none", where: []store.Condition{where(store.FieldParent, "", "env-0")}, want: []int{0, 2, 3, 5, 6, 8, 9, 11}},
+	{name: "no name", where: []store.Condition{where(store.FieldName, "")}},
+	{name: "entry", where: []store.Condition{where("spec.owner", "u-2")}, want: []int{2, 6, 10}},
+	{name: "entry by several values", where: []store.Condition{where("spec.owner", "u-2", "u-0", "u-9", "u-2")}, want: []int{0, 2, 4, 6, 8, 10}},
+	{name: "a row with two values comes once", where: []store.Condition{where("tag", "even", "small")}, want: []int{0, 1, 2, 3, 4, 5, 6, 8, 10}},
+	{name: "two entries", where: []store.Condition{where("tag", "even"), where("tag", "small")}, want: []int{0, 2, 4}},
+	{name: "value of another field", where: []store.Condition{where("spec.owner", "even")}},
+	{name: "no values", where: []store.Condition{where("tag")}},
+	{name: "no values beside values", where: []store.Condition{where("tag", "even"), where(store.FieldID)}},
+	{name: "all kinds of conditions", where: []store.Condition{where("tag", "small"), where("spec.owner", "u-0", "u-1"),
+		where(store.FieldParent, "env-0", "env-1"), where(store.FieldName, "n-000", "n-001", "n-002", "n-004"),
+		where(store.FieldID, "a-000", "a-001", "a-005")}, want: []int{0, 1}},
+	{name: "contradiction", where: []store.Condition{where(store.FieldID, "a-001"), where("tag", "even")}},
+
+	{name: "nothing visible", visible: []store.Condition{}},
+	{name: "visible without values", visible: []store.Condition{where(store.FieldID), where("tag")}},
+	{name: "visible by id", visible: []store.Condition{where(store.FieldID, "a-007", "a-002")}, want: []int{2, 7}},
+	{name: "visible by either", visible: []store.Condition{where(store.FieldParent, "env-1"), where(store.FieldID, "a-000", "a-004")},
+		want: []int{0, 1, 4, 7, 10}},
+	{name: "visible by any", visible: []store.Condition{where(store.FieldParent, "env-1"), where("tag", "small"),
+		where(store.FieldName, "n-011"), where(store.FieldID, "a-008")}, want: []int{0, 1, 2, 3, 4, 5, 7, 8, 10, 11}},
+	{name: "visible without parent", visible: []store.Condition{where(store.FieldParent, ""), where(store.FieldID, "a-000")}, want: []int{0, 2, 5, 8, 11}},
+	{name: "where and visible", where: []store.Condition{where("tag", "even")},
+		visible: []store.Condition{where(store.FieldParent, "env-0"), where("spec.owner", "u-2")}, want: []int{0, 2, 6, 10}},
+	{name: "where and visible of several", where: []store.Condition{where("spec.owner", "u-0", "u-1")},
+		visible: []store.Condition{where(store.FieldID, "a-001", "a-002", "a-004", "a-011")}, want: []int{1, 4}},
+	{name: "where outside of visible", where: []store.Condition{where(store.FieldID, "a-001")},
+		visible: []store.Condition{where(store.FieldParent, "env-0")}},
+}
+
+func filters(b *bench) {
+	b.shelf()
+	for _, c := range filterCases {
+		want := make([]string, len(c.want))
+		for i, n := range c.want {
+			want[i] = ids("a", 12)[n]
+		}
+		q := store.Query{Where: c.where, Visible: c.visible}
+		if got := b.list(q); !slices.Equal(got, want) {
+			b.Errorf("%s: listed %v, want %v", c.name, got, want)
+		}
+		if n := b.count(q); n != int64(len(want)) {
+			b.Errorf("%s: counted %d, want %d", c.name, n, len(want))
+		}
+		b.update(func(tx store.Tx) error {
+			rows, err := tx.List(b.ctx, store.Query{Org: b.org, Kind: b.kind, Where: c.where, Visible: c.visible, Limit: 100})
+			if len(rows) != len(want) {
+				b.Errorf("%s: listed %d rows in a transaction, want %d", c.name, len(rows), len(want))
+			}
+			return err
+		})
+	}
+}
+
+// filtersPage reads every case page by page in both directions.
+func filtersPage(b *bench) {
+	b.shelf()
+	for _, c := range filterCases {
+		want := make([]string, len(c.want))
+		for i, n := range c.want {
+			want[i] = ids("a", 12)[n]
+		}
+		for _, limit := range []int{1, 2, 5} {
+			q := store.Query{Where: c.where, Visible: c.visible, Limit: limit}
+			if got := slices.Concat(b.pages(q)...); !slices.Equal(got, want) {
+				b.Errorf("%s by %d: got %v, want %v", c.name, limit, got, want)
+			}
+			q.Backward = true
+			got := slices.Concat(b.pages(q)...)
+			slices.Reverse(got)
+			if !slices.Equal(got, want) {
+				b.Errorf("%s by %d backward: got %v, want %v", c.name, limit, got, want)
+			}
+		}
+		// Count looks at neither the page nor its direction.
+		n := b.count(store.Query{Where: c.where, Visible: c.visible, Limit: 1, After: 1 << 40, Backward: true})
+		if n != int64(len(want)) {
+			b.Errorf("%s: counted %d, want %d", c.name, n, len(want))
+		}
+	}
+}
+
+// manyValues goes past the bounds where a backend may change its way to look,
+// and past the number of parameters that a statement can have.
+func manyValues(b *bench) {
+	b.shelf()
+	check := func(field, filler string, size, want int, hit ...string) {
+		b.Helper()
+		values := slices.Concat(hit[:1], numbered(filler, size-len(hit)), hit[1:])
+		for _, q := range []store.Query{
+			{Where: []store.Condition{where(field, values...)}},
+			{Visible: []store.Condition{where(field, values...)}},
+		} {
+			if got := b.list(q); len(got) != want || !slices.IsSorted(got) {
+				b.Errorf("%s of %d: listed %v, want %d", field, size, got, want)
+			}
+			if size > 1000 {
+				return // once is enough of what is slow under the race detector
+			}
+			if got := b.count(q); got != int64(want) {
+				b.Errorf("%s of %d: counted %d, want %d", field, size, got, want)
+			}
+		}
+	}
+	for _, size := range []int{7, 8, 9, 100} {
+		check(store.FieldID, "x", size, 2, "a-001", "a-005")
+		check(store.FieldName, "x", size, 2, "n-001", "n-005")
+		check(store.FieldParent, "x", size, 8, "env-0", "env-1")
+		check("spec.owner", "x", size, 6, "u-1", "u-3")
+		check("tag", `"quote' \back\slash ü <`, size, 6, "even")
+	}
+	check(store.FieldID, "x", 70000, 2, "a-001", "a-005")
+}
+
+func numbered(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprint(prefix, i)
+	}
+	return out
+}
