@@ -152,6 +152,9 @@ func Visible(s *Subject, operation, resource, segment string) Visibility {
 	for _, r := range s.everywhere {
 		v.All = v.All || r.Organization.permits(resource, operation)
 	}
+	if operation == Describe && resource == "Organization" && len(s.everywhere) > 0 {
+		v.All = true // there is one, and the subject holds a role in it
+	}
 	if v.All {
 		return v
 	}

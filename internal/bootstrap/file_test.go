@@ -36,7 +36,7 @@ func shellValues(t *testing.T, file string, names ...string) []string {
 var oddPasswords = []string{
 	"plainpassword", "it'sapassword", "''''''''", `back\slash\`, `"quoted"`, "$HOME$(id)", "`id`${PATH}", "a;exit;b;c", "a&&b||c>d<e",
 	"*?[a-z]{a,b}", "#comment#", "!history!", "a=b=c=d=e", "~/password", "~root/password", "a:~/password", "=~/password", "%s%s%n%0",
-	`'\''`, `\n\t\0\x41`, "-n-e--password", "(subshell)", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
+	`'\''long`, `\n\t\0\x41`, "-n-e--password", "(subshell)", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
 }
 
 func TestQuoteRoundTripsThroughAShell(t *testing.T) {

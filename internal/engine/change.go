@@ -32,7 +32,8 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
 	if !k.mayCreate(q.caller, w.New) {
-		return nil, denied(k.asks(Create), k.guards(Create, w.New))
+		p := k.permission(Create)
+		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
 	}
 	if q.parent != "" {
 		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {

@@ -81,6 +81,9 @@ type Kind struct {
 	Pages Pages
 	// Parameters are query parameters beside filters and paging.
 	Parameters map[Verb][]Parameter
+	// Codes are the errors that the hooks of a verb answer with, beside those
+	// that every such operation can.
+	Codes map[Verb][]*api.Code
 	// Actions are operations on one object beside the five verbs.
 	Actions []Action
 	// Links returns the references that the object makes in plain text fields

@@ -42,6 +42,7 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 		api.MalformedRequest, api.Unauthenticated, api.UserUnauthorized, api.HTTPSRequired,
 		api.NotAcceptable, api.TooManyRequests, api.Internal, api.Unavailable,
 	}
+	codes = append(codes, k.Codes[verb]...)
 	var declared []int
 	if k.Parent != nil && strings.Contains(k.Path, "{") {
 		codes = append(codes, k.Parent.missing("").Code)

@@ -271,7 +271,7 @@ func sharedSchemas() openapi3.Schemas {
 	plain := func(description string) *openapi3.SchemaRef {
 		return property(openapi3.NewStringSchema(), description)
 	}
-	reference := func(description string, names ...string) *openapi3.SchemaRef {
+	reference := func(description, format string, names ...string) *openapi3.SchemaRef {
 		s := openapi3.NewObjectSchema().WithRequired([]string{"id", "related", "resource_name"})
 		s.Description = description
 		s.Properties = openapi3.Schemas{}
@@ -279,7 +279,7 @@ func sharedSchemas() openapi3.Schemas {
 			t := openapi3.NewStringSchema().WithMinLength(1)
 			switch name {
 			case "related", "resource_name":
-				t.ReadOnly, t.Format = true, "uri-reference"
+				t.ReadOnly, t.Format = true, format
 			case "id", "environment":
 				t.WithMaxLength(MaxID)
 			}
@@ -293,6 +293,8 @@ func sharedSchemas() openapi3.Schemas {
 		return s.NewRef()
 	}
 	total := openapi3.NewInt32Schema().WithMin(0)
+	// A typed reference may stand for what is no object, with the same word in
+	// every place ("cloud"), which is no URI but can be a reference to one.
 	out := openapi3.Schemas{
 		"ObjectMeta": object("What the server knows of every object.",
 			[]string{"created_at", "resource_name", "self", "updated_at"}, openapi3.Schemas{
@@ -310,8 +312,8 @@ func sharedSchemas() openapi3.Schemas {
 				"next":       uri("The page after."),
 				"total_size": property(total, "How many objects there are on all pages together."),
 			}),
-		"ObjectReference":       reference("A reference to another object.", "id", "environment", "related", "resource_name", "api_version", "kind"),
-		"GlobalObjectReference": reference("A reference to another object, of a kind that lives in no environment.", "id", "related", "resource_name"),
+		"ObjectReference":       reference("A reference to another object.", "uri-reference", "id", "environment", "related", "resource_name", "api_version", "kind"),
+		"GlobalObjectReference": reference("A reference to another object, of a kind that lives in no environment.", "uri", "id", "related", "resource_name"),
 		"Error": object("One thing that is wrong with the request.",
 			[]string{"code", "detail", "id", "source", "status", "title"}, openapi3.Schemas{
 				"id":     property(openapi3.NewStringSchema().WithMaxLength(MaxID), "The ID of this problem; it begins with the request's ID."),

@@ -76,6 +76,7 @@ var APIKey = &engine.Kind{
 			},
 		},
 	}},
+	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
 	Hooks: engine.Hooks{Locate: locateKey, BeforeWrite: issueKey, BeforeDelete: keepAdministratorKey},
 }
 

@@ -86,6 +86,7 @@ var Invitation = &engine.Kind{
 			To:          &engine.ReferenceTo{Kinds: []string{userID.Key, serviceAccountID.Key}, OnDelete: engine.Keep, Typed: true, Resolved: true},
 		},
 	},
+	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
 	Hooks: engine.Hooks{Validate: validateInvitation, BeforeWrite: allocateUser, Retire: withdraw},
 }
 

@@ -53,7 +53,7 @@ var RoleBinding = &engine.Kind{
 	Fields: []engine.Field{
 		{
 			Name: "principal", Required: true, Immutable: true, MaxLength: 300, Filter: engine.FilterOne,
-			Pattern: regexp.MustCompile("^(User|Group):.+$"), PatternHint: "be 'User:' and the ID of a principal",
+			Pattern: regexp.MustCompile("(^User:.+$)|(^Group:.+$)"), PatternHint: "be 'User:' and the ID of a principal",
 			Description: "Who holds the role: 'User:' and the ID of a user, service account, identity pool or group mapping.",
 			Example:     "User:sa-12mgdv",
 		},
@@ -62,11 +62,16 @@ var RoleBinding = &engine.Kind{
 			Description: "The role.", Example: "EnvironmentAdmin",
 		},
 		{
-			Name: "crn_pattern", Required: true, Immutable: true, MinLength: 1, Format: "uri",
+			Name: "crn_pattern", Required: true, Immutable: true, Format: "uri",
+			Pattern: regexp.MustCompile("^crn://.+$"), PatternHint: "be a CRN, which begins with crn://",
 			Filter: engine.FilterOne, FilterRequired: true, FilterBy: filterPattern,
 			Description: "The resource that the role is bound to, by its CRN; a final asterisk stands for any ending. As a filter it selects what is bound to exactly this, or with /* behind it what is bound to this and to everything below.",
 			Example:     "crn://confluent.cloud/organization=9bb441c4-edef-46ac-8a41-c49e44a3fd9a/environment=env-456xy",
 		},
+	},
+	Codes: map[engine.Verb][]*api.Code{
+		engine.Create: {api.InvalidRole, api.WrongScope, api.BadRequest, api.ForbiddenAccess},
+		engine.Delete: {api.BadRequest},
 	},
 	Links: bindingLinks,
 	Hooks: engine.Hooks{Locate: locateBinding, BeforeWrite: grant, BeforeDelete: keepAdministratorBinding},

@@ -60,6 +60,7 @@ var User = &engine.Kind{
 			Description: "How the user signs in: with a password, or through the organization's single sign-on.",
 		},
 	},
+	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
 	Hooks: engine.Hooks{BeforeDelete: deactivateInvitations},
 }
 

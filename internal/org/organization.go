@@ -28,8 +28,8 @@ var Organization = &engine.Kind{
 		{
 			Name: "display_name", Required: true, Example: "Finance Org",
 			Description: "The organization's name for people, 1 to 31 characters.",
-			Pattern:     regexp.MustCompile("^[^<>#%'*^`{|}~\"\\\\]{1,31}$"),
-			PatternHint: "have 1 to 31 characters, none of them one of < > # % ' * ^ ` { | } ~ \" \\",
+			Pattern:     regexp.MustCompile("^[^<>#%'*^`{|}~\"]{1,31}$"),
+			PatternHint: "have 1 to 31 characters, none of them one of < > # % ' * ^ ` { | } ~ \"",
 		},
 		{
 			Name: "jit_enabled", Type: engine.Boolean,

@@ -28,7 +28,8 @@ func TestBodies(t *testing.T) {
 		t.Run("MediaType", func(t *testing.T) { testMediaTypes(t, c) })
 		t.Run("Accept", func(t *testing.T) { testAccept(t, c) })
 		t.Run("Paths", func(t *testing.T) { testPaths(t, w) })
-		t.Run("ResourceKey", func(t *testing.T) { testKeyEnds(t, w) })
+		t.Run("DotSegments", func(t *testing.T) { testDotSegments(t, c) })
+		t.Run("KeyEnds", func(t *testing.T) { testKeyEnds(t, w) })
 	})
 }
 
@@ -133,19 +134,26 @@ func testPaths(t *testing.T, w *enginetest.World) {
 	for _, path := range []string{
 		"/nowhere", "/api", "/org", "/org/v2", "/org/v2/", environments + "/", environments + "/" + id + "/", environments + "/" + id + "/x",
 		"/api/api" + environments, "/ORG/V2/ENVIRONMENTS", "/org/v2%2Fenvironments", "/org%2F/v2/environments",
-		"/org/./v2/environments", "/org/v2/../v2/environments", "/%00", "/\xc3\xa9",
+		"/%00", "/\xc3\xa9",
 	} {
 		for _, who := range []*enginetest.Client{c, w.Client(enginetest.Caller{})} {
 			who.Do(t, http.MethodGet, path, nil).WantCode(t, api.RouteNotFound)
 		}
 	}
-	// A dot segment is text like any other to a server that resolves nothing.
-	for _, path := range []string{environments + "/.", environments + "/..", environments + "/%2e%2e"} {
-		c.Do(t, http.MethodGet, path, nil).WantCode(t, api.ResourceNotFound)
-	}
 	// An encoded slash belongs to the value.
 	c.Do(t, http.MethodGet, environments+"/a%2Fb", nil).WantCode(t, api.ResourceNotFound)
 	c.Do(t, http.MethodGet, environments+"/a%2F%2Fb", nil).WantCode(t, api.ResourceNotFound)
+}
+
+// testDotSegments sends paths that a file server would resolve. To an API a dot
+// is text like any other, and a redirect to somewhere else no answer.
+func testDotSegments(t *testing.T, c *enginetest.Client) {
+	for _, path := range []string{environments + "/.", environments + "/..", environments + "/%2e%2e"} {
+		c.Do(t, http.MethodGet, path, nil).WantCode(t, api.ResourceNotFound)
+	}
+	for _, path := range []string{"/org/./v2/environments", "/org/v2/../v2/environments"} {
+		c.Do(t, http.MethodGet, path, nil).WantCode(t, api.RouteNotFound)
+	}
 }
 
 // testKeyEnds is about credentials that stop being valid.

@@ -1,0 +1,115 @@
+# Commands for working on Weir; 'make help' lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# FUZZTIME is how long each fuzz target runs.
+FUZZTIME ?= 10s
+
+# The two programs of the Terraform tests.
+TERRAFORM ?= $(shell command -v terraform)
+TERRAFORM_PROVIDER_CONFLUENT ?=
+# OPTIONAL=1 lets test-terraform pass where one of them is missing.
+OPTIONAL ?=
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# SQLite is C translated to Go. The race detector would watch each of its
+# memory accesses, which makes the tests ten times slower and tells nothing
+# about Weir.
+RACE := -race -gcflags=modernc.org/...=-race=false
+
+# summary reads the output of 'go test -v': it prints one line a package, and
+# what a package that failed has written. A skipped test fails the run, so that
+# none is skipped unseen; only those that drive Terraform may be.
+define summary
+awk '
+	/^[[:space:]]*--- SKIP/ { skipped[++skips] = $$0 }
+	/^ok[[:space:]]/ {
+		print; fflush()
+		if (skips && $$2 ~ /\/e2e\/terraform$$/) printf "note: %d tests of %s need a terraform binary\n", skips, $$2
+		else for (i = 1; i <= skips; i++) { print "skipped in " $$2 ": " skipped[i]; bad = 1 }
+		skips = 0; held = ""; next
+	}
+	/^\?[[:space:]]/ { held = ""; next }
+	/^FAIL[[:space:]]/ { printf "%s", held; print; fflush(); held = ""; skips = 0; next }
+	/^=== |^[[:space:]]*--- PASS|^PASS$$/ { next }
+	{ held = held $$0 "\n" }
+	END { printf "%s", held; if (bad) print "No test may be skipped: give it what it needs."; exit bad }'
+endef
+export summary
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## Build bin/weir
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/weir ./cmd/weir
+
+.PHONY: deps
+deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
+	@bash .ci/run deps
+
+.PHONY: test
+test: deps ## Run all tests: both databases, the engine, the clients
+	$(GO) test -v ./... | eval "$$summary"
+	cd e2e && $(GO) test -v ./... | eval "$$summary"
+
+.PHONY: test-race
+test-race: deps ## Run all tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -v $(RACE) ./... | eval "$$summary"
+
+.PHONY: test-terraform
+test-terraform: ## Run Terraform's official provider against Weir
+	@missing=
+	if [ ! -d e2e/terraform ]; then
+		missing="the tests: there is no folder e2e/terraform here"
+	elif [ ! -x "$(TERRAFORM)" ]; then
+		missing="terraform: install it, or set TERRAFORM to the program"
+	elif [ ! -x "$(TERRAFORM_PROVIDER_CONFLUENT)" ]; then
+		missing="the provider: build confluentinc/terraform-provider-confluent with 'go build', or take the program from a release of it, and set TERRAFORM_PROVIDER_CONFLUENT to its path"
+	fi
+	if [ -n "$$missing" ]; then
+		echo "test-terraform: missing $$missing" >&2
+		if [ -n "$(OPTIONAL)" ]; then exit 0; else exit 1; fi
+	fi
+	cd e2e
+	TERRAFORM="$(TERRAFORM)" TERRAFORM_PROVIDER_CONFLUENT="$(TERRAFORM_PROVIDER_CONFLUENT)" $(GO) test -count=1 -v ./terraform/...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@for package in $$($(GO) list ./...); do
+		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do
+			echo "== $$package $$target"
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"
+		done
+	done
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters and check that go.mod is tidy
+	$(GOLANGCI_LINT) run ./...
+	cd e2e && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	$(GO) mod tidy -diff
+	cd e2e && $(GO) mod tidy -diff
+
+$(GOLANGCI_LINT):
+	@mkdir -p bin/install
+	GOBIN=$(CURDIR)/bin/install $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv bin/install/golangci-lint $@
+	rmdir bin/install
+
+.PHONY: format
+format: $(GOLANGCI_LINT) ## Format the code
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin
+
+.ONESHELL:
