@@ -25,13 +25,15 @@ type Source struct{ Module, Version string }
 
 const sdk = "github.com/confluentinc/ccloud-sdk-go-v2/"
 
-// Sources returns the documents of the API groups that Weir serves. Groups
-// that the SDK has no document for (the role bindings of iam/v2) are missing.
+// Sources returns the documents of the API groups that Weir serves, sorted by
+// module.
 func Sources() []Source {
 	return []Source{
 		{sdk + "apikeys", "v2"},
 		{sdk + "iam", "v2"},
+		{sdk + "mds", "v2"},
 		{sdk + "org", "v2"},
+		{sdk + "sso", "v2"},
 	}
 }
 

@@ -109,7 +109,7 @@ var oddTexts = []string{
 func roundTrip(t testing.TB, o *Object) *Object {
 	t.Helper()
 	row := o.row()
-	back, err := o.Kind.decode(row)
+	back, err := o.Kind.Decode(row)
 	if err != nil {
 		t.Fatalf("decode: %v\n%q", err, row.Body)
 	}
@@ -160,7 +160,7 @@ func TestDecodeRefusesABrokenDocument(t *testing.T) {
 	for _, broken := range []string{"", "{", "[]", `"x"`} {
 		row := o.row()
 		row.Body = []byte(broken)
-		if _, err := o.Kind.decode(row); err == nil || !strings.Contains(err.Error(), "sm-abcabc") {
+		if _, err := o.Kind.Decode(row); err == nil || !strings.Contains(err.Error(), "sm-abcabc") {
 			t.Errorf("%q: the error is %v", broken, err)
 		}
 	}

@@ -62,7 +62,7 @@ var RoleBinding = &engine.Kind{
 			Description: "The role.", Example: "EnvironmentAdmin",
 		},
 		{
-			Name: "crn_pattern", Required: true, Immutable: true, Format: "uri",
+			Name: "crn_pattern", Required: true, Immutable: true, Format: "uri", MaxLength: maxPattern,
 			Pattern: regexp.MustCompile("^crn://.+$"), PatternHint: "be a CRN, which begins with crn://",
 			Filter: engine.FilterOne, FilterRequired: true, FilterBy: filterPattern,
 			Description: "The resource that the role is bound to, by its CRN; a final asterisk stands for any ending. As a filter it selects what is bound to exactly this, or with /* behind it what is bound to this and to everything below.",
@@ -162,9 +162,16 @@ func locateBinding(_ context.Context, w *engine.Write) error {
 	if !role.BindableTo(scope) {
 		return api.New(api.WrongScope, fmt.Sprintf("Role %s must be bound at scope %s, but was bound at %s", name, oneOf(role.Scopes), scope))
 	}
+	if len(pattern.String()) > maxPattern {
+		return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' has more than %d characters when its special characters are percent-encoded", maxPattern))
+	}
 	w.New.Doc.Set("crn_pattern", pattern.String())
 	return nil
 }
+
+// maxPattern is what the store can index, and more than any name of a
+// resource needs.
+const maxPattern = 1000
 
 // grant checks that what a new binding names exists, and that nobody gives
 // away what they do not hold.

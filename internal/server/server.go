@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
@@ -246,7 +247,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Cal
 	} else {
 		// The headers would tell one who guesses how fast to go, and are
 		// declared for successes and 429 only.
-		d = s.addresses.Take(s.proxies.Client(r).String(), time.Now())
+		d = s.addresses.Take(addressKey(s.proxies.Client(r)), time.Now())
 		if !d.Allowed {
 			ratelimit.WriteHeaders(w.Header(), d)
 		}
@@ -255,4 +256,15 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Cal
 		return nil
 	}
 	return api.New(api.TooManyRequests, "Too many requests; wait before the next one as the Retry-After header says")
+}
+
+// addressKey is what a client's address is limited under. One IPv6 host can
+// use any address of a /64, so that all of them share one limit.
+func addressKey(a netip.Addr) string {
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
 }
