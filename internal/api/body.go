@@ -50,9 +50,9 @@ func parseObject(body []byte) (map[string]any, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, malformed(body, err, dec.InputOffset())
 	}
-	rest := dec.InputOffset()
-	if len(bytes.TrimSpace(body[rest:])) != 0 {
-		return nil, New(MalformedRequest, fmt.Sprintf("The body has more than one JSON value: the second begins at %s", position(body, rest)))
+	if rest := bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n"); len(rest) != 0 {
+		at := int64(len(body) - len(rest))
+		return nil, New(MalformedRequest, fmt.Sprintf("The body has more than one JSON value: the second begins at %s", position(body, at)))
 	}
 	object, ok := v.(map[string]any)
 	if !ok {

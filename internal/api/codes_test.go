@@ -59,6 +59,13 @@ func TestCodesListsEveryCodeOnce(t *testing.T) {
 	if unique := slices.Compact(slices.Clone(listed)); len(unique) != len(listed) {
 		t.Errorf("a code is listed twice: %v", listed)
 	}
+	pages := map[string]bool{}
+	for _, c := range api.Codes() {
+		if pages[c.Upper()] {
+			t.Errorf("two codes have the page %s", c.Upper())
+		}
+		pages[c.Upper()] = true
+	}
 }
 
 func TestCodesAreInOrder(t *testing.T) {
@@ -67,7 +74,7 @@ func TestCodesAreInOrder(t *testing.T) {
 		if a.Status != b.Status {
 			return a.Status - b.Status
 		}
-		return strings.Compare(a.Name, b.Name)
+		return strings.Compare(a.Upper(), b.Upper())
 	})
 	if !sorted {
 		t.Error("Codes() is not in the order of status and name")
@@ -77,11 +84,15 @@ func TestCodesAreInOrder(t *testing.T) {
 func TestCodesAreWellFormed(t *testing.T) {
 	t.Parallel()
 	for _, c := range api.Codes() {
-		if c.Name != strings.ToLower(c.Name) || strings.Trim(c.Name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		// One recorded code has a hyphen.
+		if strings.Trim(c.Name, "abcdefghijklmnopqrstuvwxyz_-") != "" || c.Name == "" {
 			t.Errorf("%s: the name is not lower-case words", c.Name)
 		}
-		if c.Upper() != strings.ToUpper(c.Name) {
-			t.Errorf("%s: Upper is %s", c.Name, c.Upper())
+		if want := strings.ToUpper(strings.ReplaceAll(c.Name, "-", "_")); c.Upper() != want {
+			t.Errorf("%s: Upper is %s, want %s", c.Name, c.Upper(), want)
+		}
+		if c.Number != 0 && c.Number/100 != c.Status {
+			t.Errorf("%s: the number %d does not begin with the status %d", c.Name, c.Number, c.Status)
 		}
 		if c.Status < 400 || c.Status > 599 {
 			t.Errorf("%s: status %d is no failure", c.Name, c.Status)

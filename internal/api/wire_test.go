@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -33,10 +32,10 @@ func TestTimestamp(t *testing.T) {
 
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	if id := api.RequestID(context.Background()); id != "" {
+	if id := api.RequestID(t.Context()); id != "" {
 		t.Errorf("a context without an id has %q", id)
 	}
-	ctx := api.WithRequestID(api.WithRequestID(context.Background(), "outer"), "inner")
+	ctx := api.WithRequestID(api.WithRequestID(t.Context(), "outer"), "inner")
 	if id := api.RequestID(ctx); id != "inner" {
 		t.Errorf("the id is %q", id)
 	}

@@ -32,13 +32,15 @@ type answer struct {
 		}
 		RequestID string `json:"requestId"`
 		DocURL    string `json:"doc_url"`
+		ErrorCode *int   `json:"error_code"`
+		Message   string
 	}
 }
 
 const publicURL = "https://weir.example.com"
 
 // written returns what the writer makes of an error.
-func written(t *testing.T, ctx context.Context, err error) answer {
+func written(ctx context.Context, t *testing.T, err error) answer {
 	t.Helper()
 	var log bytes.Buffer
 	w := api.ErrorWriter{
@@ -59,7 +61,7 @@ func written(t *testing.T, ctx context.Context, err error) answer {
 
 func TestErrorBodyHasBothShapes(t *testing.T) {
 	t.Parallel()
-	a := written(t, context.Background(), api.New(api.ResourceNotFound, "The User 'u-1' does not exist"))
+	a := written(t.Context(), t, api.New(api.ResourceNotFound, "The User 'u-1' does not exist"))
 	if a.Code != http.StatusNotFound {
 		t.Errorf("the status is %d", a.Code)
 	}
@@ -102,12 +104,17 @@ func TestErrorBodyHasBothShapes(t *testing.T) {
 func TestEveryCodeIsWritten(t *testing.T) {
 	t.Parallel()
 	for _, c := range api.Codes() {
-		a := written(t, context.Background(), api.New(c, "Something"))
+		a := written(t.Context(), t, api.New(c, "Something"))
 		if a.Code != c.Status || a.Body.Status != fmt.Sprint(c.Status) || a.Body.Errors[0].Status != fmt.Sprint(c.Status) {
 			t.Errorf("%s: statuses are %d, %s and %s", c.Name, a.Code, a.Body.Status, a.Body.Errors[0].Status)
 		}
 		if a.Body.Error.Code != c.Upper() || a.Body.Errors[0].Code != c.Name || a.Body.DocURL != publicURL+"/docs/errors/"+c.Upper() {
 			t.Errorf("%s: codes are %s, %s and %s", c.Name, a.Body.Error.Code, a.Body.Errors[0].Code, a.Body.DocURL)
+		}
+		if flat := a.Body.ErrorCode != nil || a.Body.Message != ""; flat != (c.Number != 0) {
+			t.Errorf("%s: the flat form is there or not: %v", c.Name, flat)
+		} else if flat && (*a.Body.ErrorCode != c.Number || a.Body.Message != "Something") {
+			t.Errorf("%s: the flat form has %d and %q", c.Name, *a.Body.ErrorCode, a.Body.Message)
 		}
 		if a.Log != "" {
 			t.Errorf("%s: an error without a cause was logged: %s", c.Name, a.Log)
@@ -117,7 +124,7 @@ func TestEveryCodeIsWritten(t *testing.T) {
 
 func TestSeveralProblems(t *testing.T) {
 	t.Parallel()
-	a := written(t, context.Background(), api.Invalid(
+	a := written(t.Context(), t, api.Invalid(
 		api.Problem{Message: "The field 'a' is required", Pointer: "/a"},
 		api.Problem{Message: "The field 'b' is required", Pointer: "/spec/b"},
 		api.Problem{Message: "The field 'c' is required", Pointer: "/spec/c/0"},
@@ -146,7 +153,7 @@ func TestSeveralProblems(t *testing.T) {
 
 func TestBadParameter(t *testing.T) {
 	t.Parallel()
-	a := written(t, context.Background(), api.BadParameter(api.InvalidParameter, "page_size", "Too many"))
+	a := written(t.Context(), t, api.BadParameter(api.InvalidParameter, "page_size", "Too many"))
 	if a.Code != http.StatusBadRequest {
 		t.Errorf("the status is %d", a.Code)
 	}
@@ -159,14 +166,14 @@ func TestErrorHeaders(t *testing.T) {
 	t.Parallel()
 	e := api.New(api.AlreadyExists, "Taken").WithHeader("WWW-Authenticate", "Basic").WithHeader("WWW-Authenticate", "Bearer")
 	e.Location = "/iam/v2/service-accounts/sa-1"
-	a := written(t, context.Background(), e)
+	a := written(t.Context(), t, e)
 	if got, want := a.Header().Get("Location"), publicURL+"/iam/v2/service-accounts/sa-1"; got != want {
 		t.Errorf("Location is %q, want %q", got, want)
 	}
 	if got := a.Header().Values("WWW-Authenticate"); len(got) != 2 {
 		t.Errorf("WWW-Authenticate is %q", got)
 	}
-	if got := written(t, context.Background(), api.New(api.AlreadyExists, "Taken")).Header(); got.Values("Location") != nil {
+	if got := written(t.Context(), t, api.New(api.AlreadyExists, "Taken")).Header(); got.Values("Location") != nil {
 		t.Errorf("Location without one is %q", got)
 	}
 }
@@ -181,7 +188,7 @@ func leaks(a answer) bool {
 
 func TestUnknownErrors(t *testing.T) {
 	t.Parallel()
-	gone, cancel := context.WithCancel(context.Background())
+	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	cause := errors.New(secretCause)
 	for name, c := range map[string]struct {
@@ -190,18 +197,18 @@ func TestUnknownErrors(t *testing.T) {
 		code  *api.Code
 		retry string
 	}{
-		"anything":               {context.Background(), cause, api.Internal, ""},
-		"database away":          {context.Background(), fmt.Errorf("list: %w: %w", store.ErrUnavailable, cause), api.Unavailable, "1"},
-		"too slow":               {context.Background(), fmt.Errorf("%w: %w", context.DeadlineExceeded, cause), api.Unavailable, "1"},
+		"anything":               {t.Context(), cause, api.Internal, ""},
+		"database away":          {t.Context(), fmt.Errorf("list: %w: %w", store.ErrUnavailable, cause), api.Unavailable, "1"},
+		"too slow":               {t.Context(), fmt.Errorf("%w: %w", context.DeadlineExceeded, cause), api.Unavailable, "1"},
 		"client went away":       {gone, fmt.Errorf("%w: %w", context.Canceled, cause), api.Unavailable, ""},
-		"cancelled by ourselves": {context.Background(), fmt.Errorf("%w: %w", context.Canceled, cause), api.Internal, ""},
-		"not found in the store": {context.Background(), fmt.Errorf("%w: %w", store.ErrNotFound, cause), api.Internal, ""},
-		"known with a cause":     {context.Background(), api.New(api.MalformedRequest, "Bad").WithCause(cause), api.MalformedRequest, ""},
-		"known within another":   {context.Background(), fmt.Errorf("%s: %w", secretCause, api.New(api.InUse, "Used").WithCause(cause)), api.InUse, ""},
+		"cancelled by ourselves": {t.Context(), fmt.Errorf("%w: %w", context.Canceled, cause), api.Internal, ""},
+		"not found in the store": {t.Context(), fmt.Errorf("%w: %w", store.ErrNotFound, cause), api.Internal, ""},
+		"known with a cause":     {t.Context(), api.New(api.MalformedRequest, "Bad").WithCause(cause), api.MalformedRequest, ""},
+		"known within another":   {t.Context(), fmt.Errorf("%s: %w", secretCause, api.New(api.InUse, "Used").WithCause(cause)), api.InUse, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := written(t, c.ctx, c.err)
+			a := written(c.ctx, t, c.err)
 			if a.Code != c.code.Status || a.Body.Errors[0].Code != c.code.Name {
 				t.Errorf("answered %d %s, want %s", a.Code, a.Body.Errors[0].Code, c.code.Name)
 			}
@@ -240,7 +247,7 @@ func TestErrorIsAnError(t *testing.T) {
 func TestOddTextInErrorBodies(t *testing.T) {
 	t.Parallel()
 	message := "no \"quote\" <script> & \x00\x01\u2028 \xff é😀"
-	a := written(t, context.Background(), api.New(api.InvalidParameter, message))
+	a := written(t.Context(), t, api.New(api.InvalidParameter, message))
 	if want := strings.ToValidUTF8(message, "\uFFFD"); a.Body.Errors[0].Detail != want {
 		t.Errorf("detail is %q, want %q", a.Body.Errors[0].Detail, want)
 	}

@@ -59,7 +59,7 @@ func newInstall(t *testing.T) install {
 	a := &authn.Authenticator{Store: s, Hasher: authn.Hasher{Key: keys.Hash}}
 	e, err := engine.New(engine.Config{
 		Store: s, PublicURL: "http://127.0.0.1", Authenticate: a.Authenticate, Hasher: a.Hasher,
-		Kinds: []*engine.Kind{iam.APIKey, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
+		Kinds: []*engine.Kind{iam.APIKey, iam.Invitation, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
 		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
 		Now:   time.Now, Log: slog.New(slog.DiscardHandler),
 		Tokens: api.PageTokens{Key: keys.PageToken, Now: time.Now},
@@ -203,8 +203,12 @@ func TestCreate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := authn.PasswordMatches(c.Password, string(user.Private)); !ok || err != nil {
-		t.Errorf("the password does not match: %v", err)
+	record, err := iam.DecodeUserRecord(user.Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := authn.PasswordMatches(c.Password, record.PasswordHash); !ok || err != nil || record.Pending {
+		t.Errorf("the password does not match, or the user is pending: %v, %v", err, record.Pending)
 	}
 	if environments := i.rows(t, c.OrganizationID, org.Environment); len(environments) != 1 || environments[0].ID != c.EnvironmentID {
 		t.Errorf("environments are %+v", environments)

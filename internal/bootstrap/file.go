@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -42,7 +42,7 @@ func (c Credentials) lines(url string) string {
 // a shell's rules can too.
 func quote(s string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+/=@%_-.,:~", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+/=@%_-.,:", r)
 	}
 	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s
@@ -74,7 +74,8 @@ func (c Credentials) Prepare(dataDir, url string) error {
 }
 
 // Settle gives prepared credentials their name when the database has their
-// key, and removes them when it has not: they are of a start that failed.
+// environment, whose ID each start draws anew, and removes them when it has
+// not: they are of a start that failed, or that another replica overtook.
 func Settle(ctx context.Context, s store.Store, dataDir string) error {
 	path := filepath.Join(dataDir, CredentialsFile)
 	content, err := os.ReadFile(path + pendingSuffix)
@@ -84,9 +85,9 @@ func Settle(ctx context.Context, s store.Store, dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("read credentials: %w", err)
 	}
-	_, after, _ := strings.Cut(string(content), "CONFLUENT_CLOUD_API_KEY=")
+	_, after, _ := strings.Cut(string(content), "WEIR_ENVIRONMENT_ID=")
 	id, _, _ := strings.Cut(after, "\n")
-	_, err = s.Get(ctx, "", store.Key{Kind: iam.APIKey.Key(), ID: id})
+	_, err = s.Get(ctx, "", store.Key{Kind: org.Environment.Key(), ID: id})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		err = os.Remove(path + pendingSuffix)

@@ -186,8 +186,15 @@ func replaceable(fields []Field, old Doc) Doc {
 	d := Doc{}
 	for i := range fields {
 		f := &fields[i]
-		if v, ok := old[f.Name]; ok && (f.ReadOnly || f.Immutable) {
+		v, ok := old[f.Name]
+		switch inner, _ := v.(Doc); {
+		case !ok:
+		case f.ReadOnly || f.Immutable:
 			d[f.Name] = v
+		case f.Type == Structure:
+			if kept := replaceable(f.Fields, inner); len(kept) > 0 {
+				d[f.Name] = kept
+			}
 		}
 	}
 	return d

@@ -29,6 +29,10 @@ func (s IDShape) New() string {
 // Has reports whether the text could be an identifier of this shape.
 func (s IDShape) Has(id string) bool {
 	rest, ok := strings.CutPrefix(id, s.Prefix)
+	if ok && s.Length == 0 {
+		parsed, err := uuid.Parse(rest)
+		return err == nil && parsed.String() == rest
+	}
 	if !ok || s.Prefix == "" || rest == "" || len(id) > MaxID {
 		return false
 	}

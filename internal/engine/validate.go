@@ -49,7 +49,7 @@ func (m *merger) structure(fields []Field, old Doc, body map[string]any, pointer
 		case f.ReadOnly || f.Once:
 		case !present:
 			if !had && m.create && f.Default != nil {
-				doc[f.Name] = f.Default
+				doc[f.Name] = cloneValue(f.Default)
 			}
 		case sent == nil:
 			switch {
@@ -121,7 +121,8 @@ func (m *merger) value(f *Field, before, sent any, at string) (any, bool) {
 		m.fail(at, f.Name, "must be a whole number")
 	case Timestamp:
 		if s, ok := sent.(string); ok {
-			if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+			t, err := time.Parse(time.RFC3339Nano, s)
+			if year := t.UTC().Year(); err == nil && year >= 1 && year <= 9999 {
 				return api.Timestamp(t), true
 			}
 		}

@@ -3,8 +3,10 @@ package iam
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -217,7 +219,20 @@ func withdraw(ctx context.Context, w *engine.Write) error {
 	}
 	w.New.Doc.Set("status", StatusDeactivated)
 	user, err := w.Engine.Lock(ctx, w.Tx, w.Old.Org, w.Engine.Kind(userID.Key), w.Old.Doc.String("user.id"))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // went before the record of its invitation
+	}
 	if err != nil {
+		return err
+	}
+	// An expired invitation leaves its user to a later one, which may be open
+	// or accepted by now: then the user is no longer this invitation's to take.
+	record, err := DecodeUserRecord(user.Private)
+	if err != nil || !record.Pending {
+		return err
+	}
+	open, err := openInvitations(ctx, w.Tx, w.Old.Org, store.Condition{Field: "user", Values: []string{user.ID}})
+	if err != nil || slices.ContainsFunc(open, func(r store.Row) bool { return r.ID != w.Old.ID }) {
 		return err
 	}
 	return w.Engine.Remove(ctx, w.Tx, user)
