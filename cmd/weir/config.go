@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
@@ -114,7 +115,27 @@ func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 	if err := k.Load(posflag.Provider(flags, ".", k), nil); err != nil {
 		return nil, fmt.Errorf("read the flags: %w", err)
 	}
-	return k, nil
+	return k, checkTypes(k, all)
+}
+
+// checkTypes refuses values that are not of their flag's type: taken for zero,
+// a limit with a mistake in it would be none.
+func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {
+	var problems []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		text := k.String(f.Name)
+		var err error
+		switch f.Value.Type() {
+		case "int":
+			_, err = strconv.Atoi(text)
+		case "bool":
+			_, err = strconv.ParseBool(text)
+		}
+		if err != nil && k.Exists(f.Name) {
+			problems = append(problems, fmt.Errorf("--%s %q is not of the type %s", f.Name, text, f.Value.Type()))
+		}
+	})
+	return errors.Join(problems...)
 }
 
 // serverConfig turns settings into the server's configuration.
@@ -168,12 +189,7 @@ func configCommand() *cobra.Command {
 					settings[name] = mask
 				}
 			}
-			if u, err := url.Parse(k.String(databaseURL)); err == nil && u.User != nil {
-				if _, has := u.User.Password(); has {
-					u.User = url.UserPassword(u.User.Username(), mask)
-					settings[databaseURL] = u.String()
-				}
-			}
+			settings[databaseURL] = maskURL(k.String(databaseURL))
 			delete(settings, "help")
 			out, err := yaml.Parser().Marshal(settings)
 			if err != nil {
@@ -188,6 +204,29 @@ func configCommand() *cobra.Command {
 }
 
 const mask = "xxxxx"
+
+// maskURL hides what is secret in a database URL: the password, wherever it
+// stands, and everything where it cannot be told what is what.
+func maskURL(text string) string {
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" && u.Opaque != "" || u.Scheme == "" || u.Fragment != "" {
+		return mask
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), mask)
+	}
+	query := u.Query()
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "pass") {
+			query.Set(name, mask)
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
 
 func checkLog(k *koanf.Koanf) error {
 	_, err := logger(k, io.Discard)
