@@ -212,7 +212,7 @@ func maskURL(text string) string {
 		return ""
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" && u.Opaque != "" || u.Scheme == "" || u.Fragment != "" {
+	if err != nil || u.Host == "" && u.Opaque != "" || u.Scheme == "" || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {
 		return mask
 	}
 	if _, has := u.User.Password(); has {

@@ -319,6 +319,7 @@ func TestConfigMasksSecrets(t *testing.T) {
 		"database password as a parameter":  {nil, []string{"--database-url", "postgres://weir@db.example.com/weir?sslmode=require&password=" + password}},
 		"database password in a broken URL": {nil, []string{"--database-url", "postgres://weir:100%" + password + "@db.example.com/weir"}},
 		"database password with a hash":     {nil, []string{"--database-url", "postgres://weir:" + password + "#1@db.example.com/weir"}},
+		"database password with a slash":    {nil, []string{"--database-url", "postgres://weir:1/" + password + "@db.example.com/weir"}},
 		"database password in a DSN":        {nil, []string{"--database-url", "host=db.example.com password=" + password}},
 	} {
 		t.Run(name, func(t *testing.T) {

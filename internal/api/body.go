@@ -115,7 +115,7 @@ func AcceptsJSON(accept []string) bool {
 	if len(accept) == 0 {
 		return true
 	}
-	seen := false
+	seen, accepts := false, false
 	for _, line := range accept {
 		for part := range strings.SplitSeq(line, ",") {
 			part = strings.TrimSpace(part)
@@ -124,14 +124,18 @@ func AcceptsJSON(accept []string) bool {
 			}
 			seen = true
 			media, params, err := mime.ParseMediaType(part)
-			if err != nil || strings.Trim(params["q"], "0.") == "" && params["q"] != "" {
+			if err != nil {
 				continue
 			}
+			excluded := params["q"] != "" && strings.Trim(params["q"], "0.") == ""
 			switch {
+			case excluded && media == "application/json":
+				return false
+			case excluded:
 			case media == "*/*", media == "application/*", jsonType(media):
-				return true
+				accepts = true
 			}
 		}
 	}
-	return !seen
+	return accepts || !seen
 }

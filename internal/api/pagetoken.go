@@ -25,7 +25,7 @@ type PageToken struct {
 }
 
 // PageTokens makes and checks page tokens. A token is opaque, carries a keyed
-// hash over itself and over what it is bound to, and is 55 characters long
+// hash over itself and over what it is bound to, and is 54 characters long
 // (the API promises at most 255).
 type PageTokens struct {
 	// Key is secret and shared by all replicas, 32 bytes.

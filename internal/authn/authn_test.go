@@ -236,7 +236,7 @@ func TestAuthenticatePassesStoreErrorsOn(t *testing.T) {
 	k := newKeys(t)
 	k.err = fmt.Errorf("get: %w", store.ErrUnavailable)
 	caller, err := k.authenticate(basic(cloudKey, secret), authn.SchemeCloudKey)
-	if caller != nil || err != k.err {
+	if caller != nil || err != k.err { //nolint:errorlint // it must be the very same
 		t.Errorf("answered %v, %v, want the store's error as it is", caller, err)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -69,6 +70,26 @@ func TestPutKeepsWhatIsFixedWithinAStructure(t *testing.T) {
 		doc, problems := put(t, old, sent)
 		if problems != nil || !reflect.DeepEqual(doc, want) {
 			t.Errorf("%s gives %v with %v, want %v", sent, doc, problems, want)
+		}
+	}
+}
+
+// What a PUT leaves out is not there any more, and its required parts are
+// missing then: those that cannot change do not stand in for the rest.
+func TestPutCannotLeaveOutARequiredStructure(t *testing.T) {
+	t.Parallel()
+	fields := []Field{
+		{Name: "name", Required: true},
+		{Name: "spec", Type: Structure, Required: true, Fields: []Field{
+			{Name: "size", Required: true},
+			{Name: "region", Immutable: true},
+		}},
+	}
+	old := Doc{"name": "n", "spec": Doc{"size": "1", "region": "eu"}}
+	for _, sent := range []string{`{"name":"m"}`, `{"name":"m","spec":{}}`, `{"name":"m","spec":{"region":"eu"}}`} {
+		doc, problems := merge(fields, replaceable(fields, old), body(t, sent), "")
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Pointer, "/spec") {
+			t.Errorf("%s gives %v with %v, want one problem with /spec", sent, doc, problems)
 		}
 	}
 }

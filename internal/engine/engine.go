@@ -76,6 +76,9 @@ func New(c Config) (*Engine, error) {
 			if op, ok := operation.ByID(a.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+"/{id}") {
 				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its objects", k.Key(), a.Operation))
 			}
+			if _, dup := e.routes[a.Operation]; dup {
+				problems = append(problems, fmt.Errorf("operation %s is served twice", a.Operation))
+			}
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
@@ -125,6 +128,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if (f.Type == Reference || f.Type == Array && f.Items.Type == Reference) && to == nil {
 			problems = append(problems, fmt.Errorf("kind %s: reference %s says not to what", k.Key(), path))
 		}
+		if f.Filter != NotFiltered && f.Type == String && len(f.Enum) == 0 && (f.MaxLength == 0 || f.MaxLength > maxIndexed) {
+			problems = append(problems, fmt.Errorf("kind %s: filterable field %s needs a MaxLength of at most %d", k.Key(), path, maxIndexed))
+		}
 		if f.Description == "" {
 			problems = append(problems, fmt.Errorf("kind %s: field %s has no description", k.Key(), path))
 		}
@@ -134,11 +140,21 @@ func (e *Engine) checkFields(k *Kind) []error {
 			problems = append(problems, fmt.Errorf("kind %s: there is no field %s", k.Key(), path))
 		}
 	}
+	if k.ParentField != "" {
+		f := k.field(k.ParentField)
+		if f == nil || f.Type != Reference || !f.Required || !f.Immutable || k.Parent == nil {
+			problems = append(problems, fmt.Errorf("kind %s: the parent field %s must be a required, immutable reference, and Parent its kind", k.Key(), k.ParentField))
+		}
+	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
 	}
 	return problems
 }
+
+// maxIndexed is the greatest length of a text that lists can be filtered by:
+// the store indexes 1024 bytes.
+const maxIndexed = 1000
 
 // Serves reports whether an operation is built.
 func (e *Engine) Serves(operationID string) bool {

@@ -72,6 +72,15 @@ func TestNewReportsMistakes(t *testing.T) {
 		"no such unique field":           {func(k *Kind) { k.UniqueName = "name" }, "there is no field name"},
 		"no such owner":                  {func(k *Kind) { k.OwnedBy = "spec.owner" }, "there is no field spec.owner"},
 		"parent in the path alone":       {func(k *Kind) { k.Path = "/iam/v2/{x}/y"; k.Operations = nil }, "the path names a parent, and there is none"},
+		"action without an operation":    {func(k *Kind) { k.Actions = []Action{{Operation: "doNothing"}} }, "there is no operation doNothing"},
+		"action on the collection": {func(k *Kind) {
+			k.Operations = map[Verb]string{Read: "getIamV2ServiceAccount"}
+			k.Actions = []Action{{Operation: "createIamV2ServiceAccount"}}
+		}, "there is no operation createIamV2ServiceAccount on its objects"},
+		"action that is a verb too":        {func(k *Kind) { k.Actions = []Action{{Operation: "updateIamV2ServiceAccount"}} }, "updateIamV2ServiceAccount is served twice"},
+		"no such parent field":             {func(k *Kind) { k.Parent, k.ParentField = goodKind(), "environment" }, "environment"},
+		"parent field that can change":     {func(k *Kind) { k.Parent, k.ParentField = goodKind(), "owner" }, "owner"},
+		"parent field without parent kind": {func(k *Kind) { k.ParentField = "owner"; k.Fields[1].Required, k.Fields[1].Immutable = true, true }, "parent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -168,7 +168,7 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 			if f.Filter == FilterAny && strings.Contains(v, ",") {
 				// The vendor's example separates values by commas, and a name
 				// may have a comma in it: both readings match.
-				values = append(values, strings.Split(v, ",")...)
+				values = append(values, strings.FieldsFunc(v, func(r rune) bool { return r == ',' })...)
 			}
 		}
 		if len(values) > 0 {

@@ -97,9 +97,12 @@ func administrators(ctx context.Context, w *engine.Write, except string) ([]stri
 	return out, nil
 }
 
+// canAct reports whether the principal is a service account, or a user who
+// accepted the invitation. A group mapping lends its roles to those who sign in
+// and matches whom somebody else's directory says, perhaps nobody.
 func canAct(ctx context.Context, tx store.Tx, org, id string) (bool, error) {
 	p, ok := principalOf(id)
-	if !ok {
+	if !ok || p == groupMappingID {
 		return false, nil
 	}
 	row, err := tx.Get(ctx, org, store.Key{Kind: p.Key, ID: id})

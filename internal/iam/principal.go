@@ -25,11 +25,15 @@ var (
 		ID:  engine.IDShape{Prefix: "sa-", Length: 6, Alphabet: random.LowerAlphanumeric},
 		Key: "iam/v2.ServiceAccount", Segment: "service-account",
 	}
+	groupMappingID = principal{
+		ID:  engine.IDShape{Prefix: "group-", Length: 6, Alphabet: random.MixedAlphanumeric},
+		Key: "iam.v2/sso.GroupMapping", Segment: "group-mapping",
+	}
 )
 
 // principalOf returns the kind of principal that the ID belongs to.
 func principalOf(id string) (principal, bool) {
-	for _, p := range []principal{userID, serviceAccountID} {
+	for _, p := range []principal{userID, serviceAccountID, groupMappingID} {
 		if p.ID.Has(id) {
 			return p, true
 		}

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/store"
 )
 
 // each calls f for every operation of the kind, with the path of the
@@ -100,31 +102,33 @@ func (r *tester) testUnauthenticated(t *testing.T) {
 	}
 }
 
-// testNoRole is about a caller without any role: it sees nothing, and may do
+// testNoRole is about callers without any role: they see nothing, and may do
 // nothing.
 func (r *tester) testNoRole(t *testing.T) {
 	_, id := r.object(t, r.admin)
-	hidden := r.hidden(t, r.admin, id)
-	r.each(t, r.parent, id, func(verb engine.Verb, op operation.Operation, path string) {
-		switch verb {
-		case engine.List:
-			if got := r.ids(t, r.nobody, r.parent, nil); slices.Contains(got, id) {
-				t.Errorf("a caller without a role sees %s in the list", id)
-			}
-			for _, p := range r.walk(t, r.nobody, path, "next") {
-				if p.total > len(p.ids) {
-					t.Errorf("a caller without a role learns that there are %d objects", p.total)
+	before := r.hidden(t, r.admin, id)
+	for _, c := range []*Client{r.nobody, r.member} {
+		r.each(t, r.parent, id, func(verb engine.Verb, op operation.Operation, path string) {
+			switch verb {
+			case engine.List:
+				for _, p := range r.walk(t, c, r.at(c, r.parent, nil), "next") {
+					if slices.Contains(p.ids, id) {
+						t.Errorf("a caller without a role sees %s in the list", id)
+					}
+					if p.total > len(p.ids) {
+						t.Errorf("a caller without a role learns that there are %d objects", p.total)
+					}
 				}
+			case engine.Create:
+				c.Do(t, op.Method, path, r.body(t, r.admin)).WantCode(t, api.UserUnauthorized)
+				// Who may not create learns nothing of what a body must be.
+				c.Do(t, op.Method, path, map[string]any{}).WantCode(t, api.UserUnauthorized)
+			default:
+				c.Do(t, op.Method, path, r.payload(t, verb, r.admin)).WantCode(t, missing(r.k, id))
 			}
-		case engine.Create:
-			r.nobody.Do(t, op.Method, path, r.body(t, r.admin)).WantCode(t, api.UserUnauthorized)
-			// Who may not create learns nothing of what a body must be.
-			r.nobody.Do(t, op.Method, path, map[string]any{}).WantCode(t, api.UserUnauthorized)
-		default:
-			r.nobody.Do(t, op.Method, path, r.payload(t, verb, r.admin)).WantCode(t, missing(r.k, id))
-		}
-	})
-	r.checkUnchanged(t, id, hidden)
+		})
+	}
+	r.checkUnchanged(t, id, before)
 }
 
 // hidden is the object as its own organization sees it, nil without Read.
@@ -143,30 +147,120 @@ func (r *tester) checkUnchanged(t *testing.T, id string, before []byte) {
 	}
 }
 
+// asks is the operation that permission for the verb is asked for.
+func (r *tester) asks(v engine.Verb) string {
+	if operation := r.k.Asks[v]; operation != "" {
+		return operation
+	}
+	return map[engine.Verb]string{
+		engine.List: "Describe", engine.Read: "Describe", engine.Create: "Create", engine.Update: "Alter", engine.Delete: "Delete",
+	}[v]
+}
+
 // testOwner is about kinds whose objects belong to a principal, who needs no
-// role for them.
+// role for some of what can be done with them.
 func (r *tester) testOwner(t *testing.T) {
-	if r.k.OwnedBy == "" {
-		return
+	for _, c := range []*Client{r.nobody, r.member} {
+		resources := r.k.GuardedAs
+		if r.k.Guards == nil {
+			resources = []string{r.k.Resource}
+		}
+		may := func(v engine.Verb) bool { return authz.OwnerMay(c.Principal, r.asks(v), resources) }
+		if id := r.owned(t, c, may(engine.Create)); id != "" && may(engine.Read) {
+			r.checkOwner(t, c, id, may)
+		}
 	}
+}
+
+// owned returns the ID of an object that belongs to the caller, or "" where
+// none can be made without giving the caller a role.
+func (r *tester) owned(t *testing.T, c *Client, mayCreate bool) string {
+	t.Helper()
+	if r.k.OwnedBy == store.FieldID {
+		if !r.k.ID.Has(c.Principal) {
+			return ""
+		}
+		return c.Principal
+	}
+	f := field(r.k.Fields, r.k.OwnedBy)
+	if f == nil || f.Type != engine.Reference || f.ReadOnly || !r.has(engine.Create) {
+		return ""
+	}
+	body := with(r.body(t, r.admin), r.k.OwnedBy, map[string]any{"id": c.Principal})
+	a := c.Do(t, http.MethodPost, r.collection(r.parent), body)
+	if mayCreate {
+		return a.Want(t, r.op(t, engine.Create).Success).ID()
+	}
+	a.WantCode(t, api.UserUnauthorized)
+	return r.create(t, body).ID()
+}
+
+func (r *tester) checkOwner(t *testing.T, c *Client, id string, may func(engine.Verb) bool) {
+	t.Helper()
 	_, foreign := r.object(t, r.admin)
-	body := with(r.body(t, r.admin), r.k.OwnedBy, map[string]any{"id": r.Nobody.Principal})
-	a := r.nobody.Do(t, http.MethodPost, r.collection(r.parent), body).Want(t, r.op(t, engine.Create).Success)
-	path := r.item(r.parent, a.ID())
-	r.nobody.Do(t, http.MethodGet, path, nil).Want(t, r.op(t, engine.Read).Success)
-	got := r.ids(t, r.nobody, r.parent, nil)
-	if !slices.Contains(got, a.ID()) || slices.Contains(got, foreign) {
-		t.Errorf("the owner of %s alone sees %q", a.ID(), got)
+	path := r.item(r.parent, id)
+	c.Do(t, http.MethodGet, path, nil).Want(t, r.op(t, engine.Read).Success)
+	if got := r.ids(t, c, r.parent, nil); !slices.Contains(got, id) || slices.Contains(got, foreign) {
+		t.Errorf("%s sees %q, and not %s alone", c.Principal, got, id)
 	}
-	if got := r.ids(t, r.nobody, r.parent, url.Values{r.k.OwnedBy: {r.Admin.Principal}}); len(got) != 0 {
-		t.Errorf("filtering by another owner shows %q", got)
+	if f := field(r.k.Fields, r.k.OwnedBy); f != nil && f.Filter != engine.NotFiltered {
+		if got := r.ids(t, c, r.parent, url.Values{r.k.OwnedBy: {r.Admin.Principal}}); len(got) != 0 {
+			t.Errorf("filtering by another owner shows %q", got)
+		}
 	}
 	if r.has(engine.Update) {
-		r.nobody.Do(t, r.op(t, engine.Update).Method, path, body).Want(t, r.op(t, engine.Update).Success)
+		op := r.op(t, engine.Update)
+		if a := c.Do(t, op.Method, path, map[string]any{}); may(engine.Update) {
+			a.Want(t, op.Success)
+		} else {
+			a.WantCode(t, api.UserUnauthorized)
+		}
 	}
-	if r.has(engine.Delete) {
-		r.nobody.Do(t, http.MethodDelete, path, nil).Want(t, r.op(t, engine.Delete).Success)
-		r.nobody.Do(t, http.MethodGet, path, nil).WantCode(t, missing(r.k, a.ID()))
+	switch {
+	case !r.has(engine.Delete):
+	case !may(engine.Delete):
+		c.Do(t, http.MethodDelete, path, nil).WantCode(t, api.UserUnauthorized)
+		c.Do(t, http.MethodGet, path, nil).Want(t, r.op(t, engine.Read).Success)
+	case id != c.Principal:
+		c.Do(t, http.MethodDelete, path, nil).Want(t, r.op(t, engine.Delete).Success)
+		c.Do(t, http.MethodGet, path, nil).WantCode(t, missing(r.k, id))
+	}
+}
+
+// testActions tries the operations beside the five verbs as who may not, and
+// on what is not there. What they do is for the kind's own tests.
+func (r *tester) testActions(t *testing.T) {
+	for _, action := range r.k.Actions {
+		op, ok := operation.ByID(action.Operation)
+		if !ok {
+			t.Fatalf("there is no operation %s", action.Operation)
+		}
+		_, id := r.object(t, r.admin)
+		before := r.hidden(t, r.admin, id)
+		at := func(id string) string { return strings.ReplaceAll(op.Path, "{id}", url.PathEscape(id)) }
+		for _, c := range []*Client{r.nobody, r.member, r.other} {
+			c.Do(t, op.Method, at(id), map[string]any{}).WantCode(t, missing(r.k, id))
+		}
+		r.Client(Caller{}).Do(t, op.Method, at(id), map[string]any{}).WantCode(t, api.Unauthenticated)
+		for _, nowhere := range strange {
+			r.admin.Do(t, op.Method, at(nowhere), map[string]any{}).WantCode(t, missing(r.k, nowhere))
+		}
+		var required []string
+		for _, p := range settable(action.Fields) {
+			if p.Required {
+				required = append(required, p.pointer())
+			}
+			for _, w := range wrong(p.Field) {
+				a := r.admin.Do(t, op.Method, at(id), with(map[string]any{}, p.path, w.value)).WantCode(t, api.ValidationFailed)
+				if !slices.Contains(a.sources("pointer"), p.pointer()+w.suffix) {
+					t.Errorf("%s: pointers are %q", op.ID, a.sources("pointer"))
+				}
+			}
+		}
+		if len(required) > 0 {
+			r.admin.Do(t, op.Method, at(id), map[string]any{"unknown": 1}).WantInvalid(t, required...)
+		}
+		r.checkUnchanged(t, id, before)
 	}
 }
 
@@ -226,14 +320,14 @@ func (r *tester) wallList(t *testing.T, parent, id string) {
 		t.Errorf("the list of another organization has %s", id)
 	}
 	object := r.shown(t, id)
-	for _, p := range settable(r.k.Fields) {
+	for _, p := range filterable(r.k.Fields, "") {
 		v, _ := get(object.Body, p.path)
-		if s, ok := filterValue(v); ok && p.Filter != engine.NotFiltered && slices.Contains(r.ids(t, r.other, parent, url.Values{p.path: {s}}), id) {
+		if s, ok := filterValue(v); ok && slices.Contains(r.ids(t, r.other, parent, url.Values{p.path: {s}}), id) {
 			t.Errorf("%s=%s shows %s to another organization", p.path, s, id)
 		}
 	}
 	if r.spec.Parent != nil {
-		r.other.Do(t, http.MethodGet, r.collection(r.parent), nil).WantCode(t, missing(r.k.Parent, r.parent))
+		r.other.Do(t, http.MethodGet, r.at(r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
 	}
 }
 

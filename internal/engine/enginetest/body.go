@@ -46,6 +46,21 @@ func leaves(fields []engine.Field) []property {
 	return slices.DeleteFunc(settable(fields), func(p property) bool { return p.Type == engine.Structure })
 }
 
+// filterable lists what lists can be filtered by.
+func filterable(fields []engine.Field, prefix string) []property {
+	var out []property
+	for i := range fields {
+		f := &fields[i]
+		if f.Filter != engine.NotFiltered {
+			out = append(out, property{f, prefix + f.Name, true})
+		}
+		if f.Type == engine.Structure {
+			out = append(out, filterable(f.Fields, prefix+f.Name+".")...)
+		}
+	}
+	return out
+}
+
 // ignored lists the fields that the server ignores in bodies.
 func ignored(fields []engine.Field, prefix string) []string {
 	var out []string

@@ -8,6 +8,7 @@
 package enginetest
 
 import (
+	"net/url"
 	"sync/atomic"
 	"testing"
 
@@ -22,10 +23,10 @@ type World struct {
 	URL string
 	// Engine works on the server's store, for what HTTP cannot do.
 	Engine *engine.Engine
-	// Admin may do everything in its organization. Other may in another
-	// organization, where no test but the kind's own makes objects. Nobody is
-	// of Admin's organization and holds no role.
-	Admin, Other, Nobody Caller
+	// Admin may do everything in its organization, Other in another one. Nobody
+	// is a service account of Admin's organization and Member a user; neither
+	// holds a role.
+	Admin, Other, Nobody, Member Caller
 }
 
 // Caller is a principal with an API key.
@@ -44,9 +45,12 @@ type Spec struct {
 	// string without an Enum, integer, timestamp, array and changeable or
 	// filterable reference. It is nil for kinds without Create and Update.
 	Body func(t *testing.T, c *Client, n int) map[string]any
-	// Omit names, by dotted path, the properties that Body leaves out, each
-	// with the reason.
-	Omit map[string]string
+	// Omit names, by dotted path, the properties that Body leaves out, Only
+	// those that take no other values than Body's, whatever the definition
+	// allows; each with the reason.
+	Omit, Only map[string]string
+	// Query returns the query parameters without which there is no list.
+	Query func(c *Client) url.Values
 	// Parent makes an object for the parameter in the kind's path and returns
 	// its ID.
 	Parent func(t *testing.T, c *Client) string
@@ -66,7 +70,7 @@ type tester struct {
 	k    *engine.Kind
 	spec Spec
 
-	admin, other, nobody *Client
+	admin, other, nobody, member *Client
 	// parent is the ID in the path of Admin's objects, "" for kinds whose path
 	// names none.
 	parent string
@@ -76,7 +80,7 @@ type tester struct {
 func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 	r := &tester{
 		World: w, k: k, spec: spec,
-		admin: w.Client(w.Admin), other: w.Client(w.Other), nobody: w.Client(w.Nobody),
+		admin: w.Client(w.Admin), other: w.Client(w.Other), nobody: w.Client(w.Nobody), member: w.Client(w.Member),
 	}
 	r.checkSpec(t)
 	if spec.Parent != nil {
@@ -113,7 +117,8 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"Methods", nil, r.testMethods},
 		{"Unauthenticated", nil, r.testUnauthenticated},
 		{"NoRole", nil, r.testNoRole},
-		{"Owner", []engine.Verb{engine.Create, engine.Read, engine.List}, r.testOwner},
+		{"Owner", []engine.Verb{engine.Read, engine.List}, r.testOwner},
+		{"Actions", nil, r.testActions},
 		{"Wall", nil, r.testWall},
 	} {
 		applies := true

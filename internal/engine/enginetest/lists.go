@@ -3,6 +3,7 @@ package enginetest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -89,12 +90,17 @@ func tokenOf(link string) string {
 	return u.Query().Get("page_token")
 }
 
-// at is the path of a list with a query.
-func (r *tester) at(parent string, query url.Values) string {
-	if len(query) == 0 {
+// at is the path of a list with a query, and what the kind needs in it.
+func (r *tester) at(c *Client, parent string, query url.Values) string {
+	q := url.Values{}
+	if r.spec.Query != nil {
+		maps.Copy(q, r.spec.Query(c))
+	}
+	maps.Copy(q, query)
+	if len(q) == 0 {
 		return r.collection(parent)
 	}
-	return r.collection(parent) + "?" + query.Encode()
+	return r.collection(parent) + "?" + q.Encode()
 }
 
 // walk follows the links of the name from a page on and returns all pages.
@@ -120,7 +126,7 @@ func (r *tester) ids(t *testing.T, c *Client, parent string, query url.Values) [
 		q[name] = values
 	}
 	var out []string
-	for _, p := range r.walk(t, c, r.at(parent, q), "next") {
+	for _, p := range r.walk(t, c, r.at(c, parent, q), "next") {
 		out = append(out, p.ids...)
 	}
 	return out
@@ -155,7 +161,7 @@ func only(all, those []string) []string {
 func (r *tester) testList(t *testing.T) {
 	made := r.several(t, 3)
 	for _, size := range []int{1, 2, r.pageSize().Max} {
-		pages := r.walk(t, r.admin, r.at(r.parent, url.Values{"page_size": {strconv.Itoa(size)}, "unknown": {"1"}}), "next")
+		pages := r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {strconv.Itoa(size)}, "unknown": {"1"}}), "next")
 		var all []string
 		for i, p := range pages {
 			last := i == len(pages)-1
@@ -189,8 +195,8 @@ func (r *tester) testList(t *testing.T) {
 			}
 		}
 	}
-	r.checkHead(t, r.at(r.parent, url.Values{"page_size": {"1"}}))
-	if a, b := r.list(t, r.admin, "/api"+r.at(r.parent, nil)), r.list(t, r.admin, r.at(r.parent, nil)); !slices.Equal(a.ids, b.ids) {
+	r.checkHead(t, r.at(r.admin, r.parent, url.Values{"page_size": {"1"}}))
+	if a, b := r.list(t, r.admin, "/api"+r.at(r.admin, r.parent, nil)), r.list(t, r.admin, r.at(r.admin, r.parent, nil)); !slices.Equal(a.ids, b.ids) {
 		t.Errorf("the list under /api is another one")
 	}
 }
@@ -199,16 +205,16 @@ func (r *tester) testPageSize(t *testing.T) {
 	sizes := r.pageSize()
 	r.several(t, 2)
 	for _, size := range []string{"1", strconv.Itoa(sizes.Max), ""} {
-		r.list(t, r.admin, r.at(r.parent, url.Values{"page_size": {size}}))
+		r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {size}}))
 	}
 	for _, size := range []string{"0", "-1", strconv.Itoa(sizes.Max + 1), "99999999999999999999", "ten", "1.5", "1 ", "0x1"} {
-		r.admin.Do(t, http.MethodGet, r.at(r.parent, url.Values{"page_size": {size}}), nil).WantParameter(t, api.InvalidParameter, "page_size")
+		r.admin.Do(t, http.MethodGet, r.at(r.admin, r.parent, url.Values{"page_size": {size}}), nil).WantParameter(t, api.InvalidParameter, "page_size")
 	}
 	if !r.has(engine.Create) || sizes.Default > 20 {
 		return
 	}
 	r.several(t, sizes.Default+1)
-	p := r.list(t, r.admin, r.at(r.parent, nil))
+	p := r.list(t, r.admin, r.at(r.admin, r.parent, nil))
 	if len(p.ids) != sizes.Default || p.links["next"] == "" {
 		t.Errorf("without page_size a page has %d objects, want %d", len(p.ids), sizes.Default)
 	}
@@ -218,7 +224,7 @@ func (r *tester) testPageToken(t *testing.T) {
 	if made := r.several(t, 3); len(made) < 2 {
 		return
 	}
-	p := r.list(t, r.admin, r.at(r.parent, url.Values{"page_size": {"1"}}))
+	p := r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {"1"}}))
 	token := tokenOf(p.links["next"])
 	if token == "" {
 		t.Fatalf("there is no token in %q", p.links["next"])
@@ -229,7 +235,7 @@ func (r *tester) testPageToken(t *testing.T) {
 		for name, values := range more {
 			q[name] = values
 		}
-		a := c.Do(t, http.MethodGet, r.at(parent, q), nil)
+		a := c.Do(t, http.MethodGet, r.at(c, parent, q), nil)
 		if a.Status == http.StatusOK {
 			t.Errorf("%.300q is taken for a token; %q was given out", q, token)
 			return
@@ -248,8 +254,8 @@ func (r *tester) testPageToken(t *testing.T) {
 	}
 	// A token is good for its organization, its list and its filters alone.
 	refused(r.other, r.parentOf(t, r.other), token, nil)
-	for _, f := range settable(r.k.Fields) {
-		if f.Filter != engine.NotFiltered {
+	for _, f := range filterable(r.k.Fields, "") {
+		if f.FilterBy == nil {
 			refused(r.admin, r.parent, token, url.Values{f.path: {"x"}})
 		}
 	}
@@ -261,11 +267,11 @@ func (r *tester) testPageToken(t *testing.T) {
 	if again := r.list(t, r.admin, p.links["next"]); !slices.Equal(second.ids, again.ids) || slices.Equal(second.ids, p.ids) {
 		t.Errorf("the next page is %q, and then %q", second.ids, again.ids)
 	}
-	wider := r.list(t, r.admin, r.at(r.parent, url.Values{"page_token": {token}, "page_size": {"2"}}))
+	wider := r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_token": {token}, "page_size": {"2"}}))
 	if len(wider.ids) == 0 || wider.ids[0] != second.ids[0] {
 		t.Errorf("with another page_size the token leads to %q, not %q", wider.ids, second.ids)
 	}
-	if alone := r.list(t, r.admin, r.at(r.parent, url.Values{"page_token": {token}})); !slices.Equal(alone.ids, second.ids) {
+	if alone := r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_token": {token}})); !slices.Equal(alone.ids, second.ids) {
 		t.Errorf("the token alone leads to %q, not %q", alone.ids, second.ids)
 	}
 }
@@ -277,7 +283,7 @@ func (r *tester) testPageLinks(t *testing.T) {
 		return
 	}
 	r.several(t, 5)
-	start := r.at(r.parent, url.Values{"page_size": {"2"}})
+	start := r.at(r.admin, r.parent, url.Values{"page_size": {"2"}})
 	forward := r.walk(t, r.admin, start, "next")
 	last := forward[len(forward)-1]
 	if pages.First {
@@ -327,9 +333,13 @@ func (r *tester) testPageLinks(t *testing.T) {
 }
 
 func (r *tester) testFilters(t *testing.T) {
-	for _, p := range settable(r.k.Fields) {
-		if p.Filter == engine.NotFiltered || r.spec.Omit[p.path] != "" {
-			continue
+	for _, p := range filterable(r.k.Fields, "") {
+		if p.FilterRequired {
+			r.admin.Do(t, http.MethodGet, r.collection(r.parent), nil).WantParameter(t, api.InvalidParameter, p.path)
+			r.admin.Do(t, http.MethodGet, r.collection(r.parent)+"?"+p.path+"=", nil).WantParameter(t, api.InvalidParameter, p.path)
+		}
+		if p.FilterBy != nil || r.spec.Omit[p.path] != "" {
+			continue // what such a filter selects is the kind's own affair
 		}
 		value := map[string]string{}
 		for _, id := range r.several(t, 2) {
@@ -353,7 +363,7 @@ func (r *tester) shown(t *testing.T, id string) Answer {
 	if r.has(engine.Read) {
 		return r.read(t, id)
 	}
-	for _, p := range r.walk(t, r.admin, r.at(r.parent, nil), "next") {
+	for _, p := range r.walk(t, r.admin, r.at(r.admin, r.parent, nil), "next") {
 		if i := slices.Index(p.ids, id); i >= 0 {
 			a := Answer{Raw: p.raw[i]}
 			if err := json.Unmarshal(a.Raw, &a.Body); err != nil {
@@ -387,7 +397,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			t.Errorf("%s=%s selects %q of %q, want %q (%s is one)", p.path, v, got, ids, want, id)
 		}
 		// The filter holds on every page.
-		for _, page := range r.walk(t, r.admin, r.at(r.parent, url.Values{p.path: {v}, "page_size": {"1"}}), "next") {
+		for _, page := range r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{p.path: {v}, "page_size": {"1"}}), "next") {
 			for n := range page.raw {
 				var body map[string]any
 				if err := json.Unmarshal(page.raw[n], &body); err != nil {
@@ -425,7 +435,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			t.Errorf("%s selects %q of %q", form.Encode(), got, ids)
 		}
 	}
-	if !free(p.Field) || !r.has(engine.Create) {
+	if !free(p.Field) || r.spec.Only[p.path] != "" || !r.has(engine.Create) {
 		return
 	}
 	// A comma separates values, and may stand in one.
