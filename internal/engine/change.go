@@ -166,7 +166,6 @@ func (q *request) apply(ctx context.Context, w *Write) ([]api.Problem, error) {
 	base := w.Old.Doc
 	if q.op.Method == http.MethodPut {
 		base = replaceable(q.kind.Fields, w.Old.Doc)
-		fillStructures(q.kind.Fields, q.body)
 	}
 	var problems []api.Problem
 	w.New.Doc, problems = merge(q.kind.Fields, base, q.body, "")
@@ -199,23 +198,6 @@ func replaceable(fields []Field, old Doc) Doc {
 		}
 	}
 	return d
-}
-
-// fillStructures puts an empty object for each required structure that the
-// body of a PUT leaves out, so that what is required within it is missed.
-func fillStructures(fields []Field, body map[string]any) {
-	for i := range fields {
-		f := &fields[i]
-		if f.Type != Structure || !f.Required || f.ReadOnly {
-			continue
-		}
-		if _, sent := body[f.Name]; !sent {
-			body[f.Name] = map[string]any{}
-		}
-		if inner, ok := body[f.Name].(map[string]any); ok {
-			fillStructures(f.Fields, inner)
-		}
-	}
 }
 
 // settle validates the new object, resolves its references and lets the kind

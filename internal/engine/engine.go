@@ -67,7 +67,7 @@ func New(c Config) (*Engine, error) {
 				continue
 			}
 			if _, dup := e.routes[id]; dup {
-				problems = append(problems, fmt.Errorf("operation %s is served twice", id))
+				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), id))
 			}
 			e.routes[id] = route{kind: k, verb: verb}
 		}
@@ -77,7 +77,7 @@ func New(c Config) (*Engine, error) {
 				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its objects", k.Key(), a.Operation))
 			}
 			if _, dup := e.routes[a.Operation]; dup {
-				problems = append(problems, fmt.Errorf("operation %s is served twice", a.Operation))
+				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), a.Operation))
 			}
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
@@ -128,9 +128,6 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if (f.Type == Reference || f.Type == Array && f.Items.Type == Reference) && to == nil {
 			problems = append(problems, fmt.Errorf("kind %s: reference %s says not to what", k.Key(), path))
 		}
-		if f.Filter != NotFiltered && f.Type == String && len(f.Enum) == 0 && (f.MaxLength == 0 || f.MaxLength > maxIndexed) {
-			problems = append(problems, fmt.Errorf("kind %s: filterable field %s needs a MaxLength of at most %d", k.Key(), path, maxIndexed))
-		}
 		if f.Description == "" {
 			problems = append(problems, fmt.Errorf("kind %s: field %s has no description", k.Key(), path))
 		}
@@ -151,10 +148,6 @@ func (e *Engine) checkFields(k *Kind) []error {
 	}
 	return problems
 }
-
-// maxIndexed is the greatest length of a text that lists can be filtered by:
-// the store indexes 1024 bytes.
-const maxIndexed = 1000
 
 // Serves reports whether an operation is built.
 func (e *Engine) Serves(operationID string) bool {

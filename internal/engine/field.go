@@ -84,6 +84,22 @@ type Field struct {
 // MaxLength of its own.
 const MaxString = 4096
 
+// maxIndexed is the greatest length of a String that lists can be filtered by:
+// the store indexes 1024 bytes.
+const maxIndexed = 256
+
+// maxLength is the greatest length of the String in characters.
+func (f *Field) maxLength() int {
+	switch {
+	case f.MaxLength > 0:
+		return f.MaxLength
+	case f.Filter != NotFiltered:
+		return maxIndexed
+	default:
+		return MaxString
+	}
+}
+
 // Filter says how a list can be filtered by a field: by exact match.
 type Filter int
 

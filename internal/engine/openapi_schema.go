@@ -212,7 +212,7 @@ func text(f *Field) *openapi3.Schema {
 	case f.MaxLength > 0:
 		t.MaxLength = openapi3.Ptr(uint64(f.MaxLength))
 	case len(f.Enum) == 0 && !f.ReadOnly && !f.Once:
-		t.MaxLength = openapi3.Ptr(uint64(MaxString))
+		t.MaxLength = openapi3.Ptr(uint64(f.maxLength()))
 	}
 	if f.Pattern != nil {
 		t.Pattern = f.Pattern.String()

@@ -47,6 +47,11 @@ func (m *merger) structure(fields []Field, old Doc, body map[string]any, pointer
 		sent, present := body[f.Name]
 		switch {
 		case f.ReadOnly || f.Once:
+		case !present && had && f.Type == Structure:
+			// After a PUT only what cannot change is left of it: what is
+			// required beside is missing then.
+			inner, _ := before.(Doc)
+			doc[f.Name] = m.structure(f.Fields, inner, nil, at)
 		case !present:
 			if !had && m.create && f.Default != nil {
 				doc[f.Name] = cloneValue(f.Default)
@@ -147,10 +152,7 @@ func (m *merger) value(f *Field, before, sent any, at string) (any, bool) {
 }
 
 func (m *merger) text(f *Field, s, at string) bool {
-	most := f.MaxLength
-	if most == 0 {
-		most = MaxString
-	}
+	most := f.maxLength()
 	length := utf8.RuneCountInString(s)
 	switch {
 	case f.MinLength > 0 && length == 0:
