@@ -65,7 +65,7 @@ func (w ErrorWriter) Write(rw http.ResponseWriter, r *http.Request, err error) {
 	e := w.translate(r.Context(), err)
 	requestID := RequestID(r.Context())
 	level := slog.LevelDebug
-	if e.Code.Status >= http.StatusInternalServerError && e.Code != NotImplemented && !errors.Is(e.Cause, context.Canceled) {
+	if e.Code.Status >= http.StatusInternalServerError && e.Code != NotImplemented && !(e.Code == Unavailable && errors.Is(e.Cause, context.Canceled)) {
 		level = slog.LevelError
 	}
 	if e.Cause != nil {

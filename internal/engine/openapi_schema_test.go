@@ -129,7 +129,7 @@ func TestOpenAPIFields(t *testing.T) {
 		want string
 	}{
 		{"display_name", sent, `{"description":"d","examples":["a pool"],"maxLength":64,"minLength":2,"pattern":"^[a-z ]+$","type":"string"}`},
-		{"origin", sent, `{"description":"d","maxLength":4096,"type":"string","x-immutable":true}`},
+		{"origin", sent, `{"description":"d","maxLength":256,"type":"string","x-immutable":true}`},
 		{"state", sent, `{"description":"d","enum":["ON","OFF"],"readOnly":true,"type":"string"}`},
 		{"mode", sent, `{"default":"A","description":"d","enum":["A","B",null],"type":["string","null"]}`},
 		{"mode", answer, `{"default":"A","description":"d","enum":["A","B"],"type":"string"}`},
