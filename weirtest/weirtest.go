@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weirhq/weir/internal/bootstrap"
@@ -62,6 +63,31 @@ func WithConfig(change func(*server.Config)) Option { return change }
 // cannot. The server's log goes to the test's.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
+	w, s := start(t, options)
+	if s.First == nil {
+		t.Fatal("weirtest: the database is not empty, so its credentials are not known")
+	}
+	w.OrganizationID, w.EnvironmentID = s.First.OrganizationID, s.First.EnvironmentID
+	w.Email, w.Password = s.First.Email, s.First.Password
+	w.APIKey, w.APISecret = s.First.APIKey, s.First.APISecret
+	return w
+}
+
+// Replica starts another server on the same database, which the options must
+// name, and gives it the credentials of the first.
+func (s *Server) Replica(options ...Option) *Server {
+	s.t.Helper()
+	w, opened := start(s.t, options)
+	if opened.First != nil {
+		s.t.Fatal("weirtest: the replica has a database of its own")
+	}
+	replica := *s
+	replica.URL, replica.stop = w.URL, w.stop
+	return &replica
+}
+
+func start(t testing.TB, options []Option) (*Server, *server.Server) {
+	t.Helper()
 	config := server.Config{
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(),
 		// A stated rate keeps the headers in every answer; no test reaches it.
@@ -78,31 +104,17 @@ func Start(t testing.TB, options ...Option) *Server {
 		cancel()
 		t.Fatalf("weirtest: %v", err)
 	}
-	if s.First == nil {
-		cancel()
-		t.Fatal("weirtest: the database is not empty, so its credentials are not known")
-	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	w := &Server{
-		URL: s.URL, t: t,
-		OrganizationID: s.First.OrganizationID, EnvironmentID: s.First.EnvironmentID,
-		Email: s.First.Email, Password: s.First.Password,
-		APIKey: s.First.APIKey, APISecret: s.First.APISecret,
-	}
-	stopped := false
-	w.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	w := &Server{URL: s.URL, t: t}
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("weirtest: stop: %v", err)
 		}
-	}
+	})
 	t.Cleanup(w.stop)
-	return w
+	return w, s
 }
 
 // Stop ends the server before its test does.

@@ -2,16 +2,13 @@ package authn
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authz"
-	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -39,10 +36,10 @@ type Caller struct {
 	Scheme, Credential string
 }
 
-// Authenticator checks credentials against the store.
+// Authenticator checks credentials against the directory.
 type Authenticator struct {
-	Store  store.Reader
-	Hasher Hasher
+	Directory *Directory
+	Hasher    Hasher
 }
 
 // Authenticate returns the caller, or the error to answer with. accepted lists
@@ -64,69 +61,29 @@ func (a *Authenticator) Authenticate(r *http.Request, accepted []string) (*Calle
 }
 
 func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []string) (*Caller, error) {
-	var record KeyRecord
-	row, err := a.Store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		row = &store.Row{} // and go on: an unknown key costs what a wrong secret costs
-	case err != nil:
+	org, record, err := a.Directory.Key(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
-	default:
-		if record, err = DecodeKeyRecord(row.Private); err != nil {
-			return nil, err
-		}
 	}
+	// An unknown key goes on with an empty record, which no secret matches: it
+	// costs what a wrong secret costs.
 	if !a.Hasher.Matches(record.Hash, secret) {
 		return nil, invalidKey("The API key or its secret is not valid")
 	}
 	if !accepts(accepted, record.Scheme) {
 		return nil, invalidKey("invalid API key: make sure you're using a Cloud API Key and not a resource-specific API key")
 	}
-	bindings, err := a.bindings(ctx, row.Org, record.Owner)
+	subject, err := a.Directory.Subject(ctx, org, record.Owner)
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{
-		Subject: authz.NewSubject(row.Org, record.Owner, bindings),
-		Scheme:  record.Scheme, Credential: id,
-	}, nil
+	return &Caller{Subject: subject, Scheme: record.Scheme, Credential: id}, nil
 }
 
 func accepts(accepted []string, scheme string) bool {
 	return slices.Contains(accepted, scheme) ||
 		(scheme == SchemeCloudKey || scheme == SchemeGlobalKey) && slices.Contains(accepted, SchemeAPIKey)
 }
-
-// bindings reads the roles that a principal holds.
-func (a *Authenticator) bindings(ctx context.Context, org, principal string) ([]authz.Binding, error) {
-	rows, err := a.Store.List(ctx, store.Query{
-		Org: org, Kind: RoleBindingKind, Limit: maxBindings,
-		Where: []store.Condition{{Field: "principal", Values: []string{"User:" + principal}}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	bindings := make([]authz.Binding, 0, len(rows))
-	for _, row := range rows {
-		var b struct {
-			RoleName   string `json:"role_name"`
-			CRNPattern string `json:"crn_pattern"`
-		}
-		// The document has marks in its links, which are not in these fields.
-		if err := json.Unmarshal(api.AppendSpliced(nil, row.Body, ""), &b); err != nil {
-			return nil, fmt.Errorf("authn: stored role binding %s cannot be read: %w", row.ID, err)
-		}
-		scope, err := crn.ParsePattern(b.CRNPattern)
-		if err != nil {
-			return nil, fmt.Errorf("authn: stored role binding %s: %w", row.ID, err)
-		}
-		bindings = append(bindings, authz.Binding{Role: b.RoleName, Scope: scope})
-	}
-	return bindings, nil
-}
-
-// maxBindings is above every quota on a principal's role bindings.
-const maxBindings = 100_000
 
 func invalidKey(message string) *api.Error {
 	return unauthenticated(`Basic error="invalid_key", error_description="The API Key is invalid"`, message)

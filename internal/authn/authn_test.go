@@ -83,7 +83,7 @@ func (k *keys) authenticate(authorization string, accepted ...string) (*authn.Ca
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	a := &authn.Authenticator{Store: k, Hasher: hasher(1)}
+	a := &authn.Authenticator{Directory: authn.NewDirectory(k), Hasher: hasher(1)}
 	return a.Authenticate(r, accepted)
 }
 

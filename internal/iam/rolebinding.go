@@ -213,35 +213,57 @@ func oneOf(scopes []authz.Scope) string {
 
 // mustControl refuses to hand out control of a principal to who does not
 // control everything that the principal may do: they could take it for
-// themselves that way. Whoever already owns the principal does.
+// themselves that way. Whoever already owns the principal does. What a
+// principal may do includes what the service accounts that it owns may do.
 func mustControl(ctx context.Context, w *engine.Write, principal string) error {
 	if w.Caller == nil {
 		return nil
 	}
-	p, _ := principalOf(principal)
+	controlled, err := controls(ctx, w, principal, map[string]bool{})
+	if err != nil || controlled {
+		return err
+	}
+	return api.New(api.UserUnauthorized, fmt.Sprintf("The principal '%s' holds roles that you may not grant, so you may not hand out control of it", principal))
+}
+
+// controls follows the bindings of a principal, each principal once.
+func controls(ctx context.Context, w *engine.Write, principal string, visited map[string]bool) (bool, error) {
+	if visited[principal] {
+		return true, nil
+	}
+	visited[principal] = true
+	p, ok := principalOf(principal)
+	if !ok {
+		return false, nil
+	}
 	self := crn.Must(engine.OrganizationCRN(w.New.Org).Append(p.Segment, principal))
 	if authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: "CloudApiKey", On: crn.PatternOf(self)}) {
-		return nil
+		return true, nil
 	}
 	held, err := w.Tx.List(ctx, store.Query{
 		Org: w.New.Org, Kind: authn.RoleBindingKind, Limit: maxHeld,
 		Where: []store.Condition{{Field: "principal", Values: []string{principalPrefix + principal}}},
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	for i := range held {
 		binding, err := w.Engine.Kind(authn.RoleBindingKind).Decode(&held[i])
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, g := range bindingGuards(binding) {
 			if !authz.Decide(w.Caller.Subject, authz.Question{Operation: authz.AlterAccess, Resource: g.Resource, On: g.On}) {
-				return api.New(api.UserUnauthorized, fmt.Sprintf("The principal '%s' holds roles that you may not grant, so you may not hand out control of it", principal))
+				return false, nil
+			}
+			if g.On.Last().Key == serviceAccountID.Segment {
+				if ok, err := controls(ctx, w, g.On.Last().Value, visited); err != nil || !ok {
+					return ok, err
+				}
 			}
 		}
 	}
-	return nil
+	return true, nil
 }
 
 const maxHeld = 10_000

@@ -9,6 +9,7 @@ import (
 // Kinds is the table of every kind that this server knows, sorted by key.
 func Kinds() []*engine.Kind {
 	return []*engine.Kind{
+		iam.GroupMapping,
 		iam.APIKey,
 		iam.Invitation,
 		iam.RoleBinding,

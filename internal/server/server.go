@@ -142,7 +142,9 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	authenticator := &authn.Authenticator{Store: s, Hasher: authn.Hasher{Key: keys.Hash}}
+	directory := authn.NewDirectory(s)
+	s.Watch(directory.Changed)
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
 	return engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,

@@ -1,0 +1,177 @@
+package authn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/store"
+)
+
+// Directory answers from memory what every request asks: whose a key is, and
+// what a principal may do. It is told of changes (Changed), and forgets at
+// once what they touch.
+//
+// What it remembers is bounded. Keys that do not exist are remembered too, in
+// a part of their own: a key that is unknown then takes as long as one with a
+// wrong secret, and a flood of made-up keys pushes out no real ones.
+type Directory struct {
+	store store.Reader
+
+	// mu orders filling against forgetting: what was read before a change must
+	// not be remembered after it. generation counts the changes.
+	mu         sync.Mutex
+	generation uint64
+	keys       *lru.Cache[string, keyEntry]
+	unknown    *lru.Cache[string, struct{}]
+	subjects   *lru.Cache[subjectKey, *authz.Subject]
+}
+
+type keyEntry struct {
+	org    string
+	record KeyRecord
+}
+
+type subjectKey struct{ org, principal string }
+
+// rememberedKeys bounds each part of the directory. An entry takes a few
+// hundred bytes, a subject more with its bindings.
+const rememberedKeys = 20_000
+
+// NewDirectory returns an empty directory over the store. Whoever makes it has
+// it told of changes.
+func NewDirectory(s store.Reader) *Directory {
+	d := &Directory{store: s}
+	d.keys = must(lru.New[string, keyEntry](rememberedKeys))
+	d.unknown = must(lru.New[string, struct{}](rememberedKeys))
+	d.subjects = must(lru.New[subjectKey, *authz.Subject](rememberedKeys))
+	return d
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // the size is a constant above zero
+	}
+	return v
+}
+
+// Changed makes the directory forget what the change touches. It is quick and
+// may be called from any goroutine.
+func (d *Directory) Changed(c store.Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.All {
+		d.generation++
+		d.keys.Purge()
+		d.unknown.Purge()
+		d.subjects.Purge()
+		return
+	}
+	for _, key := range c.Keys {
+		switch key.Kind {
+		case APIKeyKind:
+			d.generation++
+			d.keys.Remove(key.ID)
+			d.unknown.Remove(key.ID)
+		case RoleBindingKind:
+			// A change does not say whose binding it was. Bindings change
+			// seldom, and a subject costs one query to read again.
+			d.generation++
+			d.subjects.Purge()
+		}
+	}
+}
+
+func (d *Directory) now() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.generation
+}
+
+// remember runs fill unless something changed since the generation.
+func (d *Directory) remember(since uint64, fill func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation == since {
+		fill()
+	}
+}
+
+// Key returns the organization and the record of the API key, or
+// store.ErrNotFound.
+func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, error) {
+	if e, ok := d.keys.Get(id); ok {
+		return e.org, e.record, nil
+	}
+	if d.unknown.Contains(id) {
+		return "", KeyRecord{}, store.ErrNotFound
+	}
+	since := d.now()
+	row, err := d.store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
+	if errors.Is(err, store.ErrNotFound) && len(id) <= KeyIDLength {
+		d.remember(since, func() { d.unknown.Add(id, struct{}{}) })
+	}
+	if err != nil {
+		return "", KeyRecord{}, err
+	}
+	record, err := DecodeKeyRecord(row.Private)
+	if err != nil {
+		return "", KeyRecord{}, err
+	}
+	d.remember(since, func() { d.keys.Add(id, keyEntry{row.Org, record}) })
+	return row.Org, record, nil
+}
+
+// Subject returns the principal with the roles that it holds.
+func (d *Directory) Subject(ctx context.Context, org, principal string) (*authz.Subject, error) {
+	key := subjectKey{org, principal}
+	if s, ok := d.subjects.Get(key); ok {
+		return s, nil
+	}
+	since := d.now()
+	bindings, err := d.bindings(ctx, org, principal)
+	if err != nil {
+		return nil, err
+	}
+	s := authz.NewSubject(org, principal, bindings)
+	d.remember(since, func() { d.subjects.Add(key, s) })
+	return s, nil
+}
+
+// maxBindings is above every quota on a principal's role bindings.
+const maxBindings = 100_000
+
+// bindings reads the roles that a principal holds.
+func (d *Directory) bindings(ctx context.Context, org, principal string) ([]authz.Binding, error) {
+	rows, err := d.store.List(ctx, store.Query{
+		Org: org, Kind: RoleBindingKind, Limit: maxBindings,
+		Where: []store.Condition{{Field: "principal", Values: []string{"User:" + principal}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	bindings := make([]authz.Binding, 0, len(rows))
+	for _, row := range rows {
+		var b struct {
+			RoleName   string `json:"role_name"`
+			CRNPattern string `json:"crn_pattern"`
+		}
+		// The document has marks in its links, which are not in these fields.
+		if err := json.Unmarshal(api.AppendSpliced(nil, row.Body, ""), &b); err != nil {
+			return nil, fmt.Errorf("authn: stored role binding %s cannot be read: %w", row.ID, err)
+		}
+		scope, err := crn.ParsePattern(b.CRNPattern)
+		if err != nil {
+			return nil, fmt.Errorf("authn: stored role binding %s: %w", row.ID, err)
+		}
+		bindings = append(bindings, authz.Binding{Role: b.RoleName, Scope: scope})
+	}
+	return bindings, nil
+}
