@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -60,7 +61,8 @@ func (p PageTokens) Seal(t PageToken, binding string) string {
 // Open checks the token and returns what it says, or ErrPageToken.
 func (p PageTokens) Open(token, binding string) (PageToken, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) != pageTokenPayload+pageTokenMAC || b[0] != pageTokenFormat {
+	// The decoder passes over line breaks; a token has one form only.
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) != pageTokenPayload+pageTokenMAC || b[0] != pageTokenFormat {
 		return PageToken{}, ErrPageToken
 	}
 	payload, mac := b[:pageTokenPayload], b[pageTokenPayload:]

@@ -3,6 +3,7 @@
 package authz
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,19 +25,34 @@ type Subject struct {
 	// Bindings are the subject's own and those of its groups.
 	Bindings []Binding
 
-	root crn.CRN
-	// exact finds the roles bound to precisely one resource, so that a
+	root crn.Pattern
+	// bound are the bindings that permit something, exact and wild the same by
+	// how they are found: the roles bound to precisely one resource, so that a
 	// decision costs a look-up for each level of the name and not a walk over
-	// all bindings; wild are the others.
-	exact map[crn.Pattern][]*Role
-	wild  []bound
+	// all bindings, and the others.
+	bound, wild []bound
+	exact       map[crn.Pattern][]held
 	// everywhere are the roles held anywhere in the organization: some permit
 	// a little outside their scope.
 	everywhere []*Role
+	// places are the environments that the subject holds a role on or in, and
+	// other names of that length.
+	places map[crn.Pattern]struct{}
+}
+
+// held is a role, and what it permits for the type of scope that it is bound
+// to.
+type held struct {
+	role *Role
+	here Grants
+}
+
+func (h held) permits(resource, operation string) bool {
+	return h.role.Within.permits(resource, operation) || h.here.permits(resource, operation)
 }
 
 type bound struct {
-	role  *Role
+	held
 	scope crn.Pattern
 }
 
@@ -45,24 +61,51 @@ type bound struct {
 func NewSubject(org, principal string, bindings []Binding) *Subject {
 	s := &Subject{
 		Org: org, Principal: principal, Bindings: bindings,
-		root:  crn.Must(crn.New(crn.Authority, crn.Segment{Key: "organization", Value: org})),
-		exact: map[crn.Pattern][]*Role{},
+		root:  crn.PatternOf(crn.Must(crn.New(crn.Authority, crn.Segment{Key: "organization", Value: org}))),
+		exact: make(map[crn.Pattern][]held, len(bindings)), places: map[crn.Pattern]struct{}{},
+		bound: make([]bound, 0, len(bindings)),
 	}
 	for _, b := range bindings {
 		role := RoleNamed(b.Role)
-		if role == nil || !crn.PatternOf(s.root).Covers(b.Scope) {
+		if role == nil || !s.root.Covers(b.Scope) {
 			continue
+		}
+		h := held{role: role}
+		if role.BoundTo != nil {
+			scope, _ := ScopeOf(b.Scope)
+			h.here = role.BoundTo[scope]
+		}
+		s.bound = append(s.bound, bound{h, b.Scope})
+		if b.Scope.Wildcard() {
+			s.wild = append(s.wild, bound{h, b.Scope})
+		} else {
+			s.exact[b.Scope] = append(s.exact[b.Scope], h)
 		}
 		if !slices.Contains(s.everywhere, role) {
 			s.everywhere = append(s.everywhere, role)
 		}
-		if b.Scope.Wildcard() {
-			s.wild = append(s.wild, bound{role, b.Scope})
-		} else if held := s.exact[b.Scope]; !slices.Contains(held, role) {
-			s.exact[b.Scope] = append(held, role)
+		if place := placeOf(b.Scope); !place.IsZero() {
+			s.places[place] = struct{}{}
 		}
 	}
 	return s
+}
+
+// placeOf returns the part of the scope's name that would name an environment,
+// or nothing.
+func placeOf(scope crn.Pattern) crn.Pattern {
+	const levels = 2 // organization, environment
+	c := scope.Scope()
+	if c.Len() == levels-1 && !scope.Wildcard() {
+		return scope
+	}
+	for c.Len() > levels {
+		c = c.Parent()
+	}
+	if c.Len() < levels {
+		return crn.Pattern{}
+	}
+	return crn.PatternOf(c)
 }
 
 // Question is what is asked: may the subject do Operation on what On names, of
@@ -79,13 +122,14 @@ type Question struct {
 }
 
 // Decide answers the question. There are only permissions, no prohibitions:
-// what nothing allows is denied. It allocates nothing, and its cost does not
-// grow with the number of bindings to single resources.
+// what nothing allows is denied. It allocates nothing. Its cost does not grow
+// with the number of bindings to single resources, and by some nanoseconds for
+// each binding to a pattern with a wildcard.
 func Decide(s *Subject, q Question) bool {
 	if q.Owner != "" && q.Owner == s.Principal && ownGrants(s.Principal).permits(q.Resource, q.Operation) {
 		return true
 	}
-	if !crn.PatternOf(s.root).Covers(q.On) {
+	if !s.root.Covers(q.On) {
 		return false
 	}
 	if s.holds(q, q.On) {
@@ -97,7 +141,7 @@ func Decide(s *Subject, q Question) bool {
 		}
 	}
 	for _, b := range s.wild {
-		if b.role.permits(q.Resource, q.Operation) && b.scope.Covers(q.On) {
+		if b.scope.Covers(q.On) && b.permits(q.Resource, q.Operation) {
 			return true
 		}
 	}
@@ -110,8 +154,8 @@ func Decide(s *Subject, q Question) bool {
 }
 
 func (s *Subject) holds(q Question, scope crn.Pattern) bool {
-	for _, r := range s.exact[scope] {
-		if r.permits(q.Resource, q.Operation) {
+	for _, h := range s.exact[scope] {
+		if h.permits(q.Resource, q.Operation) {
 			return true
 		}
 	}
@@ -121,22 +165,22 @@ func (s *Subject) holds(q Question, scope crn.Pattern) bool {
 // standsIn reports whether the subject holds a role on something within an
 // organization or environment: who works in a place may know that it is there.
 func (s *Subject) standsIn(q Question) bool {
-	if q.Resource != "Environment" && q.Resource != "Organization" || q.On.Wildcard() {
+	switch q.Resource {
+	case "Organization":
+		return q.On == s.root && len(s.bound) > 0
+	case "Environment":
+		_, ok := s.places[q.On]
+		return ok
+	default:
 		return false
 	}
-	for _, b := range s.Bindings {
-		if RoleNamed(b.Role) != nil && q.On.Covers(b.Scope) {
-			return true
-		}
-	}
-	return false
 }
 
 // Visibility is the part of an organization's objects of one type that a
 // subject may see in lists.
 type Visibility struct {
-	// All of them; else those with these IDs, and those that lie in the scopes
-	// with these names.
+	// All of them; else those with these IDs (sorted), and those that lie in
+	// the scopes with these names.
 	All    bool
 	IDs    []string
 	Scopes []string
@@ -147,31 +191,34 @@ type Visibility struct {
 // says the same as Decide for each object, but for what the subject owns.
 func Visible(s *Subject, operation, resource, segment string) Visibility {
 	var v Visibility
-	root := crn.PatternOf(s.root)
-	v.All = s.holds(Question{Operation: operation, Resource: resource}, root)
+	v.All = s.holds(Question{Operation: operation, Resource: resource}, s.root)
 	for _, r := range s.everywhere {
 		v.All = v.All || r.Organization.permits(resource, operation)
 	}
-	if operation == Describe && resource == "Organization" && len(s.everywhere) > 0 {
+	if operation == Describe && resource == "Organization" && len(s.bound) > 0 {
 		v.All = true // there is one, and the subject holds a role in it
 	}
 	if v.All {
 		return v
 	}
-	implied := operation == Describe && resource == "Environment"
-	for _, b := range s.Bindings {
-		role := RoleNamed(b.Role)
-		if role == nil || !root.Covers(b.Scope) {
+	ids := map[string]struct{}{}
+	for _, b := range s.bound {
+		if !b.permits(resource, operation) {
 			continue
 		}
-		permitted := role.permits(resource, operation)
-		if permitted {
-			v.Scopes = append(v.Scopes, b.Scope.String())
-		}
-		if id, ok := b.Scope.Value(segment); ok && (permitted || implied) && !slices.Contains(v.IDs, id) {
-			v.IDs = append(v.IDs, id)
+		v.Scopes = append(v.Scopes, b.scope.String())
+		if last := b.scope.Last(); last.Key == segment && !b.scope.Wildcard() {
+			ids[last.Value] = struct{}{}
 		}
 	}
+	if operation == Describe && resource == "Environment" {
+		for place := range s.places {
+			if last := place.Last(); last.Key == segment {
+				ids[last.Value] = struct{}{}
+			}
+		}
+	}
+	v.IDs = slices.Sorted(maps.Keys(ids))
 	return v
 }
 

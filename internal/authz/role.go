@@ -19,6 +19,8 @@ type Role struct {
 	Scopes []Scope
 	// Within is what the role permits on what it is bound to and below.
 	Within Grants
+	// BoundTo is what it permits there besides, by what it is bound to.
+	BoundTo map[Scope]Grants
 	// Organization is what it permits in the whole organization besides,
 	// wherever it is bound.
 	Organization Grants
@@ -40,10 +42,6 @@ func (g Grants) permits(resource, operation string) bool {
 
 func contains(operations []string, operation string) bool {
 	return slices.Contains(operations, operation) || slices.Contains(operations, All)
-}
-
-func (r *Role) permits(resource, operation string) bool {
-	return r.Within.permits(resource, operation)
 }
 
 // BindableTo reports whether the role can be bound to the type of scope.

@@ -66,7 +66,7 @@ var roles = []Role{
 			"Topic": {All}, "Cluster": {All}, "CloudCluster": {All}, "KsqlCluster": {All}, "Subject": {All}, "Connector": {All},
 		},
 		Organization: Grants{
-			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe},
+			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe},
 		},
 	},
 	{
@@ -122,7 +122,7 @@ var roles = []Role{
 			"Connector": {All}, "KsqlCluster": {All}, "FlinkRegion": {All}, "ComputePool": {All},
 		},
 		Organization: Grants{
-			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": crud,
+			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe},
 		},
 	},
 	{
@@ -133,14 +133,14 @@ var roles = []Role{
 		},
 	},
 	{
-		Name: "FlinkDeveloper", Scopes: []Scope{Organization, Environment, ComputePool},
+		Name: "FlinkDeveloper", Scopes: []Scope{Environment, ComputePool},
 		Within: Grants{
 			"FlinkStatement": {All}, "FlinkWorkspace": {All}, "FlinkArtifact": {All}, "ComputePool": {Describe},
 		},
 	},
 	{
-		Name: "KsqlAdmin", Scopes: []Scope{CloudCluster, KsqlCluster},
-		Within: Grants{"KsqlCluster": {All}, "KsqlApiKey": crud},
+		Name: "KsqlAdmin", Scopes: []Scope{KsqlCluster},
+		Within: Grants{"KsqlCluster": {"Create", Describe, "Alter", "Delete", "Contribute", "Terminate"}, "KsqlApiKey": crud},
 	},
 	{
 		Name: "MetricsViewer", Scopes: []Scope{Organization, Environment, CloudCluster},
@@ -164,20 +164,28 @@ var roles = []Role{
 	},
 	{
 		Name: "ResourceKeyAdmin", Scopes: []Scope{Organization, Environment, CloudCluster},
-		Within: Grants{"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "KsqlApiKey": crud, "TableflowApiKey": crud},
+		Within: Grants{
+			"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "KsqlApiKey": crud, "TableflowApiKey": crud,
+			// A key can only be made for a resource that its maker can see.
+			"CloudCluster": {Describe}, "SchemaRegistry": {Describe}, "KsqlCluster": {Describe},
+		},
 	},
 	{
 		Name: ResourceOwner, Scopes: []Scope{Topic, Group, TransactionalID, SchemaSubject, KEK, KsqlCluster, Connector, ServiceAccount, IdentityPool, ProviderIntegration},
 		Within: Grants{
-			Any:           access,
-			"CloudApiKey": crud, "GlobalApiKey": crud, "KafkaApiKey": crud, "SchemaRegistryApiKey": crud,
-			"KsqlApiKey": crud, "FlinkApiKey": crud, "TableflowApiKey": crud,
+			Any:              access,
 			"ServiceAccount": {Describe, "Alter", "Delete", "Assign"},
 			"IdentityPool":   {Describe, "Alter", "Delete", "Assign"}, "ProviderIntegration": {Describe, "Assign"},
 			"Topic": {All}, "Group": {"Read", Describe, "Delete"}, "TransactionalId": {"Write", Describe},
 			"Subject":     {"Read", "Write", "Delete", "ReadCompatibility", "WriteCompatibility"},
 			"KsqlCluster": {Describe, "Contribute", "Terminate"}, "Connector": {All},
 		},
+		// Who owns a ksqlDB cluster makes no keys for it: only who owns the
+		// service account that the key is for does.
+		BoundTo: map[Scope]Grants{ServiceAccount: {
+			"CloudApiKey": crud, "GlobalApiKey": crud, "KafkaApiKey": crud, "SchemaRegistryApiKey": crud,
+			"KsqlApiKey": crud, "FlinkApiKey": crud, "TableflowApiKey": crud,
+		}},
 		// Who owns anything may make a service account, and should name an
 		// owner for it.
 		Organization: Grants{"ServiceAccount": {"Create"}},

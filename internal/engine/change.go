@@ -229,7 +229,7 @@ func (e *Engine) after(ctx context.Context, w *Write) error {
 
 // delete ends the object and what depends on it.
 func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, error) {
-	old, row, err := e.load(ctx, w.Tx.Lock, q)
+	old, _, err := e.load(ctx, w.Tx.Lock, q)
 	if err != nil {
 		return nil, err
 	}
@@ -250,61 +250,98 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	return q.answer(row.Body), nil
+	old.Deleted = w.Now
+	return q.answer(old.render(false)), nil
 }
 
 // Remove deletes a locked object with everything that it contains and all
-// that refers to it and is to go with it. A reference that restricts refuses
-// the whole deletion, with the name of who refers.
+// that refers to it and is to go with it. A reference that restricts, from
+// something that stays, refuses the whole deletion with the name of who refers.
 func (e *Engine) Remove(ctx context.Context, tx store.Tx, o *Object) error {
 	return e.remove(ctx, &Write{Engine: e, Tx: tx, Verb: Delete, Now: e.Now().UTC()}, o)
 }
 
 func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
-	tx := cause.Tx
-	if hook := o.Kind.Hooks.BeforeDelete; hook != nil {
-		w := *cause
-		w.Old = o
-		if err := hook(ctx, &w); err != nil {
-			return err
-		}
-	}
-	// The object goes first: a cycle of references then ends here.
-	if err := tx.Delete(ctx, o.Key(), cause.Now); err != nil {
+	doomed, err := e.doomed(ctx, cause.Tx, o)
+	if err != nil {
 		return err
 	}
-	for {
-		referrers, err := tx.Referrers(ctx, o.Key(), cascadeBatch)
-		if err != nil || len(referrers) == 0 {
+	for _, d := range doomed {
+		if hook := d.Kind.Hooks.BeforeDelete; hook != nil {
+			w := *cause
+			w.Old, w.New = d, nil
+			if err := hook(ctx, &w); err != nil {
+				return err
+			}
+		}
+		if err := cause.Tx.Delete(ctx, d.Key(), cause.Now); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// doomed returns the object and all that goes with it, locked, in the order in
+// which one leads to the other.
+func (e *Engine) doomed(ctx context.Context, tx store.Tx, o *Object) ([]*Object, error) {
+	found := map[store.Key]bool{o.Key(): true}
+	out := []*Object{o}
+	type restriction struct{ on, by *Object }
+	var restricted []restriction
+	for i := 0; i < len(out); i++ {
+		on := out[i]
+		referrers, err := tx.Referrers(ctx, on.Key(), maxReferrers+1)
+		if err != nil {
+			return nil, err
+		}
+		if len(referrers) > maxReferrers {
+			return nil, api.New(api.InUse, fmt.Sprintf("More than %d objects refer to the %s '%s'; delete them first", maxReferrers, on.Kind.Name, on.ID))
+		}
 		for _, r := range referrers {
-			k := e.kinds[r.Kind]
-			if k == nil {
-				return fmt.Errorf("engine: %s %s refers to %s %s and has no definition", r.Kind, r.ID, o.Kind.Key(), o.ID)
+			if found[r.Key] {
+				continue
 			}
-			row, err := tx.Lock(ctx, o.Org, r.Key)
-			if errors.Is(err, store.ErrNotFound) {
-				continue // went with another one of this batch
-			}
+			by, err := e.referrer(ctx, tx, o.Org, r)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			dependant, err := k.Decode(row)
-			if err != nil {
-				return err
-			}
-			if dependant.onDelete(r.Field) == Restrict {
-				return inUse(o, dependant)
-			}
-			if err := e.remove(ctx, cause, dependant); err != nil {
-				return err
+			switch {
+			case by == nil:
+			case by.onDelete(r.Field) == Restrict:
+				restricted = append(restricted, restriction{on, by})
+			default:
+				found[r.Key] = true
+				out = append(out, by)
 			}
 		}
 	}
+	for _, r := range restricted {
+		if !found[r.by.Key()] {
+			return nil, inUse(r.on, r.by)
+		}
+	}
+	return out, nil
 }
 
-const cascadeBatch = 500
+// maxReferrers bounds what one object can take along in one transaction.
+const maxReferrers = 100_000
+
+// referrer locks and reads what refers to an object, or returns nil when it is
+// gone meanwhile.
+func (e *Engine) referrer(ctx context.Context, tx store.Tx, org string, r store.Referrer) (*Object, error) {
+	k := e.kinds[r.Kind]
+	if k == nil {
+		return nil, fmt.Errorf("engine: %s %s refers to another object and has no definition", r.Kind, r.ID)
+	}
+	row, err := tx.Lock(ctx, org, r.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k.Decode(row)
+}
 
 // onDelete says what becomes of the object when what the field refers to goes.
 func (o *Object) onDelete(field string) OnDelete {

@@ -29,6 +29,8 @@ type Object struct {
 	Once map[string]string
 
 	Created, Updated time.Time
+	// Deleted is set in the answer to a deletion alone.
+	Deleted time.Time
 }
 
 // Get returns the value at the dotted path, or nil.

@@ -22,7 +22,11 @@ func (o *Object) render(once bool) []byte {
 	b.raw(`,"metadata":{"self":`).link(o.Path())
 	b.raw(`,"resource_name":`).text(o.ResourceName())
 	b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
-	b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated)).raw(`}`)
+	b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	if !o.Deleted.IsZero() {
+		b.raw(`,"deleted_at":`).text(api.Timestamp(o.Deleted))
+	}
+	b.raw(`}`)
 	var shown map[string]string
 	if once {
 		shown = o.Once

@@ -225,8 +225,9 @@ func TestGroupMappingIsNoAdministrator(t *testing.T) {
 func TestGroupMappingFilterHandsOutRoles(t *testing.T) {
 	t.Parallel()
 	w := weirtest.Start(t)
-	manager, account := as(t, w, "AccountAdmin")
+	manager, _ := as(t, w, "AccountAdmin")
 	nobody, _ := as(t, w, "MetricsViewer")
+	account := idOf(t, want(t, w.Do(http.MethodPost, "/iam/v2/service-accounts", map[string]any{"display_name": "holds nothing"}), http.StatusCreated))
 
 	want(t, nobody.Do(http.MethodPost, groupMappings, map[string]any{"display_name": "a", "filter": "a"}), http.StatusForbidden)
 	id := idOf(t, want(t, manager.Do(http.MethodPost, groupMappings, map[string]any{"display_name": "a", "filter": "a"}), http.StatusCreated))
@@ -245,6 +246,9 @@ func TestGroupMappingFilterHandsOutRoles(t *testing.T) {
 	patch(manager, http.StatusOK) // it holds nothing yet
 	binding := bind(t, w, id, "ResourceOwner", rootOf(w)+"/service-account="+account)
 	patch(manager, http.StatusOK) // who manages accounts may grant that
+	powerful := bind(t, w, account, "EnvironmentAdmin", rootOf(w)+"/environment="+w.EnvironmentID)
+	patch(manager, http.StatusForbidden) // but not the account's own roles through it
+	want(t, w.Do(http.MethodDelete, "/iam/v2/role-bindings/"+powerful, nil), http.StatusOK)
 	admin := bind(t, w, id, "OrganizationAdmin", rootOf(w))
 	patch(manager, http.StatusForbidden)
 

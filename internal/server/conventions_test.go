@@ -17,8 +17,9 @@ const (
 	apiKeys         = "/iam/v2/api-keys"
 )
 
-// TestBodies is about bodies as a whole; what is in them is for TestKinds.
-func TestBodies(t *testing.T) {
+// TestConventions is about what all operations share; what is in bodies is for
+// TestKinds.
+func TestConventions(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, databaseURL string) {
 		_, w := start(t, databaseURL)
@@ -29,6 +30,7 @@ func TestBodies(t *testing.T) {
 		t.Run("Accept", func(t *testing.T) { testAccept(t, c) })
 		t.Run("Paths", func(t *testing.T) { testPaths(t, w) })
 		t.Run("DotSegments", func(t *testing.T) { testDotSegments(t, c) })
+		t.Run("AssignedResourceOwner", func(t *testing.T) { testAssignedResourceOwner(t, w) })
 		t.Run("KeyEnds", func(t *testing.T) { testKeyEnds(t, w) })
 	})
 }
@@ -38,7 +40,7 @@ func testMalformed(t *testing.T, c *enginetest.Client) {
 		{`{"display_name": oops}`, "line 1, column 18"},
 		{"{\n  \"display_name\": \"é\",\n  \"x\": }", "line 3, column 8"},
 		{"{\n\"display_name\": \"a", "line 2, column 19"},
-		{`{} {}`, "line 1, column 3"},
+		{`{} {}`, "line 1, column 4"},
 		{"{\"display_name\": \"\xff\"}", "line 1, column 19"},
 		{`{"display_name": 'a'}`, "line 1, column 18"},
 		{`{"a": 01}`, "line 1, column 8"},
@@ -176,26 +178,23 @@ func testKeyEnds(t *testing.T, w *enginetest.World) {
 	c.Do(t, http.MethodGet, apiKeys+"/"+callers[1].Key, nil).WantCode(t, api.ForbiddenAccess)
 }
 
-// TestAssignedResourceOwner is about the one query parameter that creates take.
-func TestAssignedResourceOwner(t *testing.T) {
-	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		c := w.Client(w.Admin)
-		for i, owner := range []string{w.Admin.Principal, w.Nobody.Principal} {
-			id := create(t, c, serviceAccounts+"?assigned_resource_owner="+owner, map[string]any{"display_name": fmt.Sprintf("owned %d", i)})
-			if n := bindingsOn(t, w, id); n != 1 {
-				t.Errorf("%s has %d role bindings, want one for its owner", id, n)
-			}
+// testAssignedResourceOwner is about the one query parameter that creates take.
+func testAssignedResourceOwner(t *testing.T, w *enginetest.World) {
+	t.Helper()
+	c := w.Client(w.Admin)
+	for i, owner := range []string{w.Admin.Principal, w.Nobody.Principal} {
+		id := create(t, c, serviceAccounts+"?assigned_resource_owner="+owner, map[string]any{"display_name": fmt.Sprintf("owned %d", i)})
+		if n := bindingsOn(t, w, id); n != 1 {
+			t.Errorf("%s has %d role bindings, want one for its owner", id, n)
 		}
-		for _, owner := range []string{"u-000000", "nobody", w.Other.Principal, "\x00"} {
-			req := c.Request(t, http.MethodPost, serviceAccounts, map[string]any{"display_name": "ownerless"})
-			q := req.URL.Query()
-			q.Set("assigned_resource_owner", owner)
-			req.URL.RawQuery = q.Encode()
-			c.Send(t, req).WantParameter(t, api.InvalidParameter, "assigned_resource_owner")
-		}
-		// The refused ones left nothing behind, not even their name.
-		create(t, c, serviceAccounts, map[string]any{"display_name": "ownerless"})
-	})
+	}
+	for _, owner := range []string{"u-000000", "nobody", w.Other.Principal, "\x00"} {
+		req := c.Request(t, http.MethodPost, serviceAccounts, map[string]any{"display_name": "ownerless"})
+		q := req.URL.Query()
+		q.Set("assigned_resource_owner", owner)
+		req.URL.RawQuery = q.Encode()
+		c.Send(t, req).WantParameter(t, api.InvalidParameter, "assigned_resource_owner")
+	}
+	// The refused ones left nothing behind, not even their name.
+	create(t, c, serviceAccounts, map[string]any{"display_name": "ownerless"})
 }

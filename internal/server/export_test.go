@@ -33,6 +33,3 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Close closes what Open opened, for servers that never served.
 func (s *Server) Close() error { return s.close() }
-
-// RequestTimeout is how long the work on one request may take.
-const RequestTimeout = requestTimeout

@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/weirhq/weir/internal/engine/enginetest"
@@ -10,6 +12,15 @@ import (
 
 // specs say of each kind what its definition cannot, by the kind's key.
 var specs = map[string]enginetest.Spec{
+	"iam.v2/sso.GroupMapping": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("mapping %d", n), "description": fmt.Sprintf("the mapping %d", n),
+				"filter": fmt.Sprintf(`"team-%d" in groups`, n),
+			}
+		},
+		Only: map[string]string{"filter": "it must be a condition"},
+	},
 	"iam/v2.ApiKey": {
 		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
 			cloud := map[string]any{"id": "cloud"}
@@ -22,9 +33,38 @@ var specs = map[string]enginetest.Spec{
 			}}
 		},
 	},
+	"iam/v2.Invitation": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{"email": email(n), "auth_type": "AUTH_TYPE_LOCAL"}
+		},
+		Only: map[string]string{"auth_type": "without a single sign-on connection there is one way to sign in"},
+	},
+	"iam/v2.RoleBinding": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			roles := []string{"MetricsViewer", "OrganizationAdmin"}
+			return map[string]any{
+				"principal": "User:" + serviceAccount(t, c, n), "role_name": roles[n%2],
+				"crn_pattern": "crn://confluent.cloud/organization=" + c.Organization,
+			}
+		},
+		Only: map[string]string{
+			"principal": "the principal must exist", "role_name": "the roles are a list of their own", "crn_pattern": "what is named must exist",
+		},
+		Query: func(c *enginetest.Client) url.Values {
+			return url.Values{"crn_pattern": {"crn://confluent.cloud/organization=" + c.Organization + "/*"}}
+		},
+	},
 	"iam/v2.ServiceAccount": {
 		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
 			return map[string]any{"display_name": fmt.Sprintf("account %d", n), "description": fmt.Sprintf("the account %d", n)}
+		},
+	},
+	"iam/v2.User": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{"email": email(n), "full_name": fmt.Sprintf("User No. %d", n)}
+		},
+		Make: func(t *testing.T, c *enginetest.Client, n int) string {
+			return c.Do(t, http.MethodPost, "/iam/v2/invitations", map[string]any{"email": email(n)}).Want(t, http.StatusCreated).Text("user.id")
 		},
 	},
 	"org/v2.Environment": {
@@ -42,6 +82,8 @@ var specs = map[string]enginetest.Spec{
 		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
 	},
 }
+
+func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
 
 // serviceAccount makes a service account and returns its ID.
 func serviceAccount(t *testing.T, c *enginetest.Client, n int) string {

@@ -43,7 +43,7 @@ var authority = &engine.Kind{
 	Pages:    engine.Pages{First: true, Last: true, Prev: true, Total: true},
 	Fields: []engine.Field{
 		{
-			Name: "display_name", Required: true, Description: "A name with a pattern.",
+			Name: "display_name", Required: true, MaxLength: 24, Description: "A name with a pattern.",
 			Pattern: regexp.MustCompile(`^[a-z0-9-]{2,24}$`), PatternHint: "have 2 to 24 lower-case letters, digits and hyphens", Filter: engine.FilterAny,
 		},
 		{Name: "mode", Enum: []string{"STRICT", "LAX"}, Default: "STRICT", Filter: engine.FilterOne, Description: "An enumeration with a default."},
@@ -131,7 +131,7 @@ var consumer = &engine.Kind{
 }
 
 func madeUpKinds() []*engine.Kind {
-	return []*engine.Kind{iam.APIKey, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization, authority, consumer, pool}
+	return []*engine.Kind{iam.APIKey, iam.Invitation, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization, authority, consumer, pool}
 }
 
 func authorityBody(t *testing.T, c *enginetest.Client, n int) map[string]any {

@@ -142,80 +142,84 @@ func walkIDs(t *testing.T, c *enginetest.Client, at string) []string {
 	return ids
 }
 
-// TestConcurrentNames lets several clients create the same name at once: one of
-// them gets it, and the others are told who has it.
-func TestConcurrentNames(t *testing.T) {
+// TestConcurrency lets clients get in each other's way.
+func TestConcurrency(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, databaseURL string) {
 		_, w := start(t, databaseURL)
-		c := w.Client(w.Admin)
-		for round := range 5 {
-			var clients sync.WaitGroup
-			statuses := make([]int, 6)
-			for i := range statuses {
-				clients.Go(func() {
-					var err error
-					if statuses[i], _, err = call(c, w.URL, http.MethodPost, serviceAccounts, map[string]any{"display_name": fmt.Sprintf("wanted %d", round)}); err != nil {
-						t.Errorf("create: %v", err)
-					}
-				})
-			}
-			clients.Wait()
-			slices.Sort(statuses)
-			if want := []int{201, 409, 409, 409, 409, 409}; !slices.Equal(statuses, want) {
-				t.Errorf("round %d answers %v, want %v", round, statuses, want)
-			}
-		}
+		t.Run("Names", func(t *testing.T) { testConcurrentNames(t, w) })
+		t.Run("Delete", func(t *testing.T) { testConcurrentDelete(t, w) })
 	})
 }
 
-// TestConcurrentDelete deletes one object from several clients at once, while
-// others make objects that refer to it: in the end none of those is left.
-func TestConcurrentDelete(t *testing.T) {
-	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		c := w.Client(w.Admin)
-		for round := range 5 {
-			owner := create(t, c, serviceAccounts, map[string]any{"display_name": fmt.Sprintf("owner %d", round)})
-			var clients sync.WaitGroup
-			var mu sync.Mutex
-			deleted, keys := 0, []string{}
-			for range 3 {
-				clients.Go(func() {
-					status, body, err := call(c, w.URL, http.MethodDelete, serviceAccounts+"/"+owner, nil)
-					mu.Lock()
-					defer mu.Unlock()
-					switch {
-					case err == nil && status == http.StatusNoContent:
-						deleted++
-					case err != nil || status != http.StatusNotFound:
-						t.Errorf("delete: %d %v %v", status, body, err)
-					}
-				})
-				clients.Go(func() {
-					status, body, err := call(c, w.URL, http.MethodPost, apiKeys, map[string]any{"spec": map[string]any{"owner": map[string]any{"id": owner}}})
-					mu.Lock()
-					defer mu.Unlock()
-					switch {
-					case err == nil && status == http.StatusAccepted:
-						id, _ := body["id"].(string)
-						keys = append(keys, id)
-					case err != nil || status != http.StatusUnprocessableEntity:
-						t.Errorf("create: %d %v %v", status, body, err)
-					}
-				})
-			}
-			clients.Wait()
-			if deleted != 1 {
-				t.Errorf("round %d: %d clients deleted the object, want one", round, deleted)
-			}
-			for _, key := range keys {
-				c.Do(t, http.MethodGet, apiKeys+"/"+key, nil).Want(t, http.StatusForbidden)
-			}
-			if left := walkIDs(t, c, apiKeys+"?spec.owner="+owner); len(left) != 0 {
-				t.Errorf("round %d: %q refer to what is gone", round, left)
-			}
+// testConcurrentNames lets several clients create the same name at once: one of
+// them gets it, and the others are told who has it.
+func testConcurrentNames(t *testing.T, w *enginetest.World) {
+	t.Helper()
+	c := w.Client(w.Admin)
+	for round := range 5 {
+		var clients sync.WaitGroup
+		statuses := make([]int, 6)
+		for i := range statuses {
+			clients.Go(func() {
+				var err error
+				if statuses[i], _, err = call(c, w.URL, http.MethodPost, serviceAccounts, map[string]any{"display_name": fmt.Sprintf("wanted %d", round)}); err != nil {
+					t.Errorf("create: %v", err)
+				}
+			})
 		}
-	})
+		clients.Wait()
+		slices.Sort(statuses)
+		if want := []int{201, 409, 409, 409, 409, 409}; !slices.Equal(statuses, want) {
+			t.Errorf("round %d answers %v, want %v", round, statuses, want)
+		}
+	}
+}
+
+// testConcurrentDelete deletes one object from several clients at once, while
+// others make objects that refer to it: in the end none of those is left.
+func testConcurrentDelete(t *testing.T, w *enginetest.World) {
+	t.Helper()
+	c := w.Client(w.Admin)
+	for round := range 5 {
+		owner := create(t, c, serviceAccounts, map[string]any{"display_name": fmt.Sprintf("owner %d", round)})
+		var clients sync.WaitGroup
+		var mu sync.Mutex
+		deleted, keys := 0, []string{}
+		for range 3 {
+			clients.Go(func() {
+				status, body, err := call(c, w.URL, http.MethodDelete, serviceAccounts+"/"+owner, nil)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil && status == http.StatusNoContent:
+					deleted++
+				case err != nil || status != http.StatusNotFound:
+					t.Errorf("delete: %d %v %v", status, body, err)
+				}
+			})
+			clients.Go(func() {
+				status, body, err := call(c, w.URL, http.MethodPost, apiKeys, map[string]any{"spec": map[string]any{"owner": map[string]any{"id": owner}}})
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil && status == http.StatusAccepted:
+					id, _ := body["id"].(string)
+					keys = append(keys, id)
+				case err != nil || status != http.StatusUnprocessableEntity:
+					t.Errorf("create: %d %v %v", status, body, err)
+				}
+			})
+		}
+		clients.Wait()
+		if deleted != 1 {
+			t.Errorf("round %d: %d clients deleted the object, want one", round, deleted)
+		}
+		for _, key := range keys {
+			c.Do(t, http.MethodGet, apiKeys+"/"+key, nil).Want(t, http.StatusForbidden)
+		}
+		if left := walkIDs(t, c, apiKeys+"?spec.owner="+owner); len(left) != 0 {
+			t.Errorf("round %d: %q refer to what is gone", round, left)
+		}
+	}
 }

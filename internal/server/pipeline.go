@@ -57,18 +57,31 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", s.api)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/docs", http.StatusFound)
-	})
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", s.metrics.handler())
-	mux.Handle("GET /openapi.json", documents)
-	mux.Handle("GET /docs", docs)
-	mux.Handle("GET /docs/", docs)
-	return mux, nil
+	// The paths beside the API, each exactly as it is: http.ServeMux would
+	// answer dot segments with redirects of its own making.
+	beside := map[string]http.Handler{
+		"/": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, s.URL+"/docs", http.StatusFound)
+		}),
+		"/healthz":      http.HandlerFunc(s.healthz),
+		"/readyz":       http.HandlerFunc(s.readyz),
+		"/metrics":      s.metrics.handler(),
+		"/openapi.json": documents,
+		"/docs":         docs,
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			if h, ok := beside[r.URL.Path]; ok {
+				h.ServeHTTP(w, r)
+				return
+			}
+			if strings.HasPrefix(r.URL.Path, "/docs/") {
+				docs.ServeHTTP(w, r)
+				return
+			}
+		}
+		s.api(w, r)
+	}), nil
 }
 
 // record is what the layers tell the log of a request.

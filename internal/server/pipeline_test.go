@@ -237,11 +237,19 @@ func filled(path string) string {
 	}
 }
 
-// TestUnserved tries every public operation that is not built: it says so, and
-// neither that there is no such path nor that all went well.
-func TestUnserved(t *testing.T) {
+// TestTable is about what the table of operations says, served or not.
+func TestTable(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t, nil)
+	t.Run("Unserved", func(t *testing.T) { testUnserved(t, s) })
+	t.Run("Deprecation", func(t *testing.T) { testDeprecation(t, s) })
+	t.Run("Options", func(t *testing.T) { testOptions(t, s) })
+}
+
+// testUnserved tries every public operation that is not built: it says so, and
+// neither that there is no such path nor that all went well.
+func testUnserved(t *testing.T, s *server.Server) {
+	t.Helper()
 	unserved := 0
 	for _, op := range operation.All() {
 		if s.Engine().Serves(op.ID) {
@@ -262,10 +270,9 @@ func TestUnserved(t *testing.T) {
 	t.Logf("%d public operations are not served", unserved)
 }
 
-// TestDeprecation checks the form of the headers on one operation.
-func TestDeprecation(t *testing.T) {
-	t.Parallel()
-	s, _ := open(t, nil)
+// testDeprecation checks the form of the headers on one operation.
+func testDeprecation(t *testing.T, s *server.Server) {
+	t.Helper()
 	rec := ask(s, http.MethodGet, "/v1/metrics/cloud/descriptors", loopback, nil)
 	day := time.Date(2021, 9, 25, 0, 0, 0, 0, time.UTC)
 	if got, want := rec.Header().Get("Deprecation"), "@"+strconv.FormatInt(day.Unix(), 10); got != want {
@@ -276,9 +283,8 @@ func TestDeprecation(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
-	t.Parallel()
-	s, _ := open(t, nil)
+func testOptions(t *testing.T, s *server.Server) {
+	t.Helper()
 	rec := ask(s, http.MethodOptions, environments, loopback, func(r *http.Request) { r.Header.Del("Authorization") })
 	if rec.Code != http.StatusNoContent || rec.Header().Get("Allow") != "GET, HEAD, OPTIONS, POST" || rec.Body.Len() != 0 {
 		t.Errorf("OPTIONS answers %d, Allow %q: %s", rec.Code, rec.Header().Get("Allow"), rec.Body)

@@ -75,8 +75,14 @@ func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller)
 		user := &engine.Object{Kind: iam.User, Org: other, Doc: engine.Doc{
 			"email": "admin@elsewhere.example", "full_name": "Administrator", "auth_type": iam.AuthTypeLocal,
 		}}
+		member := &engine.Object{Kind: iam.User, Org: admin.Organization, Doc: engine.Doc{
+			"email": "member@example.com", "full_name": "Member", "auth_type": iam.AuthTypeLocal,
+		}}
+		for _, u := range []*engine.Object{user, member} {
+			u.Private = iam.UserRecord{}.Encode()
+		}
 		nobody := &engine.Object{Kind: iam.ServiceAccount, Org: admin.Organization, Doc: engine.Doc{"display_name": "nobody " + uuid.NewString()}}
-		for _, o := range []*engine.Object{organization, user, nobody} {
+		for _, o := range []*engine.Object{organization, user, member, nobody} {
 			if err := e.Insert(t.Context(), tx, o); err != nil {
 				return err
 			}
@@ -85,6 +91,9 @@ func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller)
 			return err
 		}
 		if w.Other, err = issue(t.Context(), e, tx, other, user.ID); err != nil {
+			return err
+		}
+		if w.Member, err = issue(t.Context(), e, tx, admin.Organization, member.ID); err != nil {
 			return err
 		}
 		w.Nobody, err = issue(t.Context(), e, tx, admin.Organization, nobody.ID)

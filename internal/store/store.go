@@ -5,6 +5,10 @@
 // never sent. Beside the rows stand index entries ([Entry]), which serve
 // filters, references and cascades. A new kind needs no migration.
 //
+// Text is UTF-8 without NUL bytes: names and the values of entries have at
+// most 1024 bytes, all other text at most 255. A write of anything else is
+// refused with an error, and a read that asks for it finds nothing.
+//
 // The one implementation is package sqlstore, over SQLite and PostgreSQL;
 // package storetest holds both to the promises written here.
 package store
@@ -68,8 +72,10 @@ const (
 )
 
 // Condition holds for a row whose Field has one of Values, or begins with one
-// of Prefixes (byte for byte; not for the fields that are columns). With
-// neither it holds for no row.
+// of Prefixes, byte for byte. With neither it holds for no row. Prefixes are
+// for entries: no column begins with any of them, and nothing does with a
+// prefix that is no text (see the package comment), be it cut off in the midst
+// of a character. The prefix "" holds for every row with an entry of the field.
 type Condition struct {
 	Field    string
 	Values   []string
@@ -103,8 +109,10 @@ type Reader interface {
 	// any organization: only authentication and upkeep ask like that.
 	Get(ctx context.Context, org string, key Key) (*Row, error)
 	// List returns the selected rows in the order of Seq, or in the opposite
-	// order with Backward. Its cost depends on Limit and not on After. Private
-	// is not read.
+	// order with Backward. Private is not read. Its cost depends on Limit and
+	// not on After, save where nothing but Prefixes narrows the search: there
+	// it grows with the number of rows that begin with one, and without an
+	// organization with the number of rows that the narrowest condition finds.
 	List(ctx context.Context, q Query) ([]Row, error)
 	// Count returns how many rows Where and Visible select; After, Backward
 	// and Limit do not count.
@@ -163,19 +171,35 @@ type Store interface {
 	// must have no effect but through its Tx; it must not call the Store, and
 	// it must be quick, since on SQLite other writers wait for it. Concurrent
 	// transactions may share one commit, but never a failure.
+	//
+	// When the connection to the database breaks during the commit, the error
+	// wraps ErrUnavailable and the caller cannot know the outcome: what fn wrote
+	// is kept in full or not at all.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Watch calls f with what changed, for caches. For a commit of this Store
+	// it does so before Update returns; for a commit of another process on the
+	// same database within a second. Calls come one after the other, from any
+	// goroutine. f must be quick, must not call the Store, and must not change
+	// the Keys, which other watchers see too.
+	//
+	// The returned function ends the watch and waits for a call under way, so
+	// that none comes after it; f must not call it. Close ends every watch of
+	// other processes.
+	Watch(f func(Change)) (stop func())
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for transactions under way and closes the database.
 	Close() error
 }
 
-// Change tells of rows that were inserted, updated or deleted.
+// Change tells of rows that were inserted, updated or deleted. Settings do not
+// count, as they never change.
 type Change struct {
+	// Keys are the rows, in no particular order; one may come more than once.
 	Keys []Key
-	// All says that anything may have changed: it is so after the line to
-	// other processes was lost for a while, and where they cannot say what
-	// they changed.
+	// All says that anything may have changed. It is so soon after a watch
+	// began, while and after the line to other processes is lost, where they
+	// cannot say what they changed, and after very many changes at once.
 	All bool
 }
 

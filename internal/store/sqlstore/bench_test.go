@@ -83,16 +83,27 @@ func BenchmarkList100(b *testing.B) {
 }
 
 func BenchmarkInsertParallel(b *testing.B) {
-	eachBackend(b, func(b *testing.B, s store.Store) {
-		var n atomic.Int64
-		b.SetParallelism(32)
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				i := int(n.Add(1))
-				if err := insert(b.Context(), s, benchRow(fmt.Sprint("new-", i)), benchEntries(i)...); err != nil {
-					b.Error(err)
-				}
+	eachBackend(b, insertParallel)
+}
+
+func insertParallel(b *testing.B, s store.Store) {
+	var n atomic.Int64
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := int(n.Add(1))
+			if err := insert(b.Context(), s, benchRow(fmt.Sprint("new-", i)), benchEntries(i)...); err != nil {
+				b.Error(err)
 			}
-		})
+		}
 	})
+}
+
+// BenchmarkNotify shows what telling other processes costs on PostgreSQL.
+func BenchmarkNotify(b *testing.B) {
+	for name, kinds := range map[string][]string{"of none": {}, "of all": nil} {
+		b.Run(name, func(b *testing.B) {
+			insertParallel(b, openPostgres(b, pgtest.URL(b), Options{NotifyKinds: kinds}))
+		})
+	}
 }

@@ -14,6 +14,8 @@ type dialect struct {
 	// list of texts.
 	anyOf func(column, parameter string) string
 	list  func(values []string) any
+	// prefixOf holds for a column that begins with any text of such a list.
+	prefixOf func(column, parameter string) string
 	// useIndex follows the name of a table and names the index to search.
 	// SQLite plans without looking at the values, and could otherwise choose
 	// to walk the whole table for the sake of its order.
@@ -31,6 +33,9 @@ var sqliteDialect = dialect{
 		text, _ := json.Marshal(values) // a list of strings has no way to fail
 		return string(text)
 	},
+	prefixOf: func(column, parameter string) string {
+		return "EXISTS (SELECT 1 FROM json_each(" + parameter + ") prefix WHERE substr(" + column + ", 1, length(prefix.value)) = prefix.value)"
+	},
 	useIndex: func(index string) string { return " INDEXED BY " + index },
 }
 
@@ -42,7 +47,10 @@ var postgresDialect = dialect{
 	anyOf: func(column, parameter string) string {
 		return column + " = ANY(" + parameter + ")"
 	},
-	list:     func(values []string) any { return values },
+	list: func(values []string) any { return values },
+	prefixOf: func(column, parameter string) string {
+		return column + " ^@ ANY(" + parameter + ")"
+	},
 	useIndex: func(string) string { return "" }, // it plans by statistics, which is fine
 
 	limitBranches: true,

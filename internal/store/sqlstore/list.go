@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -13,6 +14,9 @@ import (
 // more alternatives it walks all rows of the kind instead and tests each: a
 // caller who names that many sees a good part of the rows anyway.
 const maxBranches = 8
+
+// What lies between is reserved by UTF-16 and no character.
+const surrogateMin, surrogateMax = 0xd800, 0xdfff
 
 const listColumns = "o.id, o.parent, o.name, o.seq, o.version, o.created, o.updated, o.body"
 
@@ -25,6 +29,11 @@ const listColumns = "o.id, o.parent, o.name, o.seq, o.version, o.created, o.upda
 //
 // The other conditions are tests on the rows found. The only sort left is that
 // of the rows named by a list of IDs, which is as short as that list.
+//
+// Two searches find rows out of order: that for a prefix, whose range of the
+// index is in the order of values, and that in every organization, which goes
+// from one to the next. They collect what they find as numbers out of the index
+// alone, and visit the rows in order from there.
 type listPlan struct {
 	dialect *dialect
 	query   store.Query
@@ -66,8 +75,8 @@ func plan(d *dialect, q store.Query) (*listPlan, bool) {
 	return p, true
 }
 
-// findable drops the values that no row can have and those given twice, and
-// reports whether any is left.
+// findable drops the values and prefixes that no row can have and those given
+// twice, and reports whether any is left.
 func findable(c store.Condition) (store.Condition, bool) {
 	if !storable(c.Field) {
 		return c, false
@@ -79,18 +88,56 @@ func findable(c store.Condition) (store.Condition, bool) {
 		}
 	}
 	c.Values = values
-	return c, len(values) > 0
+	c.Prefixes = shortest(c.Prefixes)
+	if column(c.Field) != "" {
+		c.Prefixes = nil
+	}
+	return c, len(c.Values)+len(c.Prefixes) > 0
+}
+
+// shortest drops the prefixes that are no text and those that begin with
+// another one.
+func shortest(prefixes []string) []string {
+	var kept []string
+	for _, p := range slices.Sorted(slices.Values(prefixes)) {
+		if storable(p) && (len(kept) == 0 || !strings.HasPrefix(p, kept[len(kept)-1])) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// successor is the least text that is greater than all that begin with the
+// prefix, or "" if there is none. In UTF-8 the order of bytes is that of
+// characters.
+func successor(prefix string) string {
+	for prefix != "" {
+		last, size := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-size]
+		switch last {
+		case utf8.MaxRune:
+			continue
+		case surrogateMin - 1:
+			last = surrogateMax
+		}
+		return prefix + string(last+1)
+	}
+	return ""
 }
 
 // chooseStart makes branches of the test with the fewest alternatives, which
-// is the likeliest to be narrow. Visible comes last in tests and so yields to
-// a condition of equal length.
+// is the likeliest to be narrow; one without prefixes comes first. Visible
+// comes last in tests and so yields to a condition of equal length.
 func (p *listPlan) chooseStart() {
-	start := -1
+	start, least := -1, 0
 	for i, test := range p.tests {
 		branches, ok := split(test)
-		if ok && (start < 0 || len(branches) < len(p.branches)) {
-			start, p.branches = i, branches
+		cost := len(branches)
+		if slices.ContainsFunc(branches, hasPrefixes) {
+			cost += maxBranches
+		}
+		if ok && (start < 0 || cost < least) {
+			start, least, p.branches = i, cost, branches
 		}
 	}
 	if start >= 0 {
@@ -114,14 +161,24 @@ func split(test []store.Condition) ([]store.Condition, bool) {
 				return nil, false
 			}
 		}
-		if len(branches)+len(c.Values) > maxBranches {
+		if len(branches)+len(c.Values)+len(c.Prefixes) > maxBranches {
 			return nil, false
 		}
 		for _, v := range c.Values {
 			branches = append(branches, store.Condition{Field: c.Field, Values: []string{v}})
 		}
+		for _, p := range c.Prefixes {
+			branches = append(branches, store.Condition{Field: c.Field, Prefixes: []string{p}})
+		}
 	}
 	return branches, len(branches) <= maxBranches
+}
+
+func hasPrefixes(c store.Condition) bool { return len(c.Prefixes) > 0 }
+
+// collects reports whether rows are found out of order.
+func (p *listPlan) collects() bool {
+	return p.query.Org == "" || slices.ContainsFunc(p.branches, hasPrefixes)
 }
 
 func (p *listPlan) list() (string, []any) {
@@ -138,7 +195,16 @@ func (p *listPlan) list() (string, []any) {
 	// the statement anew for every value of it.
 	limit := p.arg(int64(p.query.Limit)) + " + 0"
 
-	p.write("SELECT ", listColumns)
+	columns := listColumns
+	if p.query.Org == "" {
+		columns += ", o.org"
+	}
+	if p.collects() {
+		p.collect(scope, columns)
+		p.write(" ORDER BY o.seq", direction, " LIMIT ", limit)
+		return p.sql.String(), p.args
+	}
+	p.write("SELECT ", columns)
 	if len(p.branches) < 2 {
 		start := p.only()
 		p.find(start, scope)
@@ -154,6 +220,10 @@ func (p *listPlan) list() (string, []any) {
 
 func (p *listPlan) count() (string, []any) {
 	scope := p.scope()
+	if p.collects() {
+		p.collect(scope, "count(*)")
+		return p.sql.String(), p.args
+	}
 	p.write("SELECT count(*)")
 	if len(p.branches) < 2 {
 		p.find(p.only(), scope)
@@ -163,6 +233,39 @@ func (p *listPlan) count() (string, []any) {
 	p.union(scope, "")
 	p.write(") AS found")
 	return p.sql.String(), p.args
+}
+
+// orgsSQL goes from one organization with live rows to the next through the
+// index of the list, a step for each. The last one found is NULL.
+func (p *listPlan) orgsSQL() string {
+	from := " FROM objects l" + p.dialect.useIndex("objects_list") + " WHERE l.deleted IS NULL"
+	return "WITH RECURSIVE orgs (org) AS (SELECT min(l.org)" + from +
+		" UNION ALL SELECT (SELECT min(l.org)" + from + " AND l.org > orgs.org) FROM orgs WHERE orgs.org IS NOT NULL) "
+}
+
+// collect selects the columns of the rows that any branch finds and that pass
+// all tests.
+func (p *listPlan) collect(s scope, columns string) {
+	if p.query.Org == "" {
+		p.write(p.orgsSQL())
+	}
+	p.write("SELECT ", columns, " FROM objects o WHERE o.seq IN (")
+	branches := []*store.Condition{nil}
+	if len(p.branches) > 0 {
+		branches = branches[:0]
+		for i := range p.branches {
+			branches = append(branches, &p.branches[i])
+		}
+	}
+	for i, branch := range branches {
+		if i > 0 {
+			p.write(" UNION ALL ")
+		}
+		p.write("SELECT ", p.seq(branch))
+		p.search(branch, s, false)
+	}
+	p.write(")")
+	p.writeTests()
 }
 
 // union selects the seq of each row that any branch finds, once. SQLite merges
@@ -185,11 +288,15 @@ func (p *listPlan) union(s scope, page string) {
 	}
 }
 
-// scope holds the parameters that every branch shares; after is "" or the
-// comparison that the seq must pass.
-type scope struct{ org, kind, after string }
+// scope holds what every branch shares: what to take before a table and to
+// compare with its org, the kind's parameter, and "" or the comparison that the
+// seq must pass.
+type scope struct{ from, org, kind, after string }
 
 func (p *listPlan) scope() scope {
+	if p.query.Org == "" {
+		return scope{from: "orgs CROSS JOIN ", org: "orgs.org", kind: p.arg(p.query.Kind)}
+	}
 	return scope{org: p.arg(p.query.Org), kind: p.arg(p.query.Kind)}
 }
 
@@ -212,11 +319,28 @@ func (p *listPlan) seq(start *store.Condition) string {
 
 // find writes FROM and WHERE for the rows that hold start and pass all tests.
 func (p *listPlan) find(start *store.Condition, s scope) {
+	p.search(start, s, true)
+	p.writeTests()
+}
+
+// search writes FROM and WHERE for the rows that hold start. With rows the
+// table of rows is there as o; else only what p.seq names need be.
+func (p *listPlan) search(start *store.Condition, s scope, rows bool) {
 	if start != nil && column(start.Field) == "" {
-		// SQLite keeps the order of tables in a CROSS JOIN.
-		p.write(" FROM entries e", p.dialect.useIndex("entries_value"), " CROSS JOIN objects o WHERE e.org = ", s.org,
-			" AND e.kind = ", s.kind, " AND e.field = ", p.arg(start.Field), " AND ", p.equals("e.value", start.Values),
-			" AND o.seq = e.seq")
+		p.write(" FROM ", s.from, "entries e", p.dialect.useIndex("entries_value"))
+		if rows {
+			// SQLite keeps the order of tables in a CROSS JOIN.
+			p.write(" CROSS JOIN objects o")
+		}
+		p.write(" WHERE e.org = ", s.org, " AND e.kind = ", s.kind, " AND e.field = ", p.arg(start.Field))
+		if hasPrefixes(*start) {
+			p.between("e.value", start.Prefixes[0])
+		} else {
+			p.write(" AND ", p.equals("e.value", start.Values))
+		}
+		if rows {
+			p.write(" AND o.seq = e.seq")
+		}
 	} else {
 		index, condition := "objects_list", ""
 		if start != nil {
@@ -234,12 +358,23 @@ func (p *listPlan) find(start *store.Condition, s scope) {
 				condition += " AND " + c + " <> ''" // what makes the partial index fit
 			}
 		}
-		p.write(" FROM objects o", p.dialect.useIndex(index), " WHERE o.org = ", s.org, " AND o.kind = ", s.kind,
+		p.write(" FROM ", s.from, "objects o", p.dialect.useIndex(index), " WHERE o.org = ", s.org, " AND o.kind = ", s.kind,
 			" AND o.deleted IS NULL", condition)
 	}
 	if s.after != "" {
 		p.write(" AND ", p.seq(start), s.after)
 	}
+}
+
+// between restricts the column to the range of values with the prefix.
+func (p *listPlan) between(column, prefix string) {
+	p.write(" AND ", column, " >= ", p.arg(prefix))
+	if end := successor(prefix); end != "" {
+		p.write(" AND ", column, " < ", p.arg(end))
+	}
+}
+
+func (p *listPlan) writeTests() {
 	for _, test := range p.tests {
 		p.write(" AND (")
 		for i, c := range test {
@@ -259,8 +394,17 @@ func (p *listPlan) test(c store.Condition) {
 		p.write(p.equals(name, c.Values))
 		return
 	}
-	p.write("EXISTS (SELECT 1 FROM entries x WHERE x.seq = o.seq AND x.field = ", p.arg(c.Field),
-		" AND ", p.equals("x.value", c.Values), " LIMIT 1 OFFSET 0)")
+	p.write("EXISTS (SELECT 1 FROM entries x WHERE x.seq = o.seq AND x.field = ", p.arg(c.Field), " AND (")
+	if len(c.Values) > 0 {
+		p.write(p.equals("x.value", c.Values))
+	}
+	if len(c.Values) > 0 && len(c.Prefixes) > 0 {
+		p.write(" OR ")
+	}
+	if len(c.Prefixes) > 0 {
+		p.write(p.dialect.prefixOf("x.value", p.arg(p.dialect.list(c.Prefixes))))
+	}
+	p.write(") LIMIT 1 OFFSET 0)")
 }
 
 // equals compares the column with one value or with any of several.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,16 +18,20 @@ func condition(field string, n int) store.Condition {
 	return c
 }
 
-// planCases are queries of every shape, each with the index that must find its
-// rows on SQLite.
-var planCases = []struct {
+// planCase is a query with the index that must find its rows on SQLite.
+type planCase struct {
 	name    string
 	where   []store.Condition
 	visible []store.Condition
 	index   string
 	// idSort marks the lists that may sort: those of named IDs.
 	idSort bool
-}{
+	// everywhere marks the lists of every organization.
+	everywhere bool
+}
+
+// planCases are queries of every shape.
+var planCases = []planCase{
 	{name: "all", index: "objects_list (org=? AND kind=? AND seq"},
 	{name: "id", where: []store.Condition{condition(store.FieldID, 1)}, index: "objects_id (kind=? AND id=? AND rowid", idSort: true},
 	{name: "ids", where: []store.Condition{condition(store.FieldID, 100)}, index: "objects_id (kind=? AND id=? AND rowid", idSort: true},
@@ -54,6 +59,38 @@ var planCases = []struct {
 		index:   "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
 	{name: "visible leads", where: []store.Condition{condition("f", 50)}, visible: []store.Condition{condition(store.FieldParent, 2)},
 		index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+
+	{name: "prefix", where: []store.Condition{{Field: "f", Prefixes: []string{"f1"}}}, index: prefixIndex},
+	{name: "prefixes", where: []store.Condition{{Field: "f", Prefixes: []string{"f1", "f2", "g"}}}, index: prefixIndex},
+	{name: "prefix without end", where: []store.Condition{{Field: "f", Prefixes: []string{""}}},
+		index: "entries_value (org=? AND kind=? AND field=? AND value>?"},
+	{name: "prefix or value", where: []store.Condition{{Field: "f", Prefixes: []string{"f1"}, Values: []string{"f2"}}}, index: prefixIndex},
+	{name: "visible prefix", visible: []store.Condition{{Field: "f", Prefixes: []string{"f1"}}, condition(store.FieldParent, 2), condition(store.FieldID, 20)},
+		index: prefixIndex},
+	{name: "values lead before a prefix", where: []store.Condition{{Field: "f", Prefixes: []string{"f1"}}, condition("g", 3)},
+		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "many prefixes", where: []store.Condition{{Field: "f", Prefixes: condition("f", 30).Values}}, index: "objects_list (org=? AND kind=? AND seq"},
+
+	{name: "everywhere: many", everywhere: true, index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "everywhere: value", everywhere: true, where: []store.Condition{condition("f", 1)},
+		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "everywhere: values", everywhere: true, where: []store.Condition{condition("f", 3)}, visible: []store.Condition{condition("g", 7)},
+		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+	{name: "everywhere: prefix", everywhere: true, where: []store.Condition{{Field: "f", Prefixes: []string{"f1"}}}, index: prefixIndex},
+	{name: "everywhere: id", everywhere: true, where: []store.Condition{condition(store.FieldID, 1)}, index: "objects_id (kind=? AND id=? AND rowid"},
+	{name: "everywhere: parent", everywhere: true, where: []store.Condition{condition(store.FieldParent, 1)},
+		index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
+}
+
+const prefixIndex = "entries_value (org=? AND kind=? AND field=? AND value>? AND value<?)"
+
+// query returns the case's query in the organization "org" or everywhere.
+func (c planCase) query() store.Query {
+	q := store.Query{Org: "org", Kind: "kind", Where: c.where, Visible: c.visible, Limit: 10}
+	if c.everywhere {
+		q.Org = ""
+	}
+	return q
 }
 
 // explain returns SQLite's plan, a step a line.
@@ -81,8 +118,9 @@ func checkPlan(t *testing.T, steps []string, idSort bool) {
 	plan := strings.Join(steps, "\n")
 	for _, step := range steps {
 		switch {
-		case strings.HasPrefix(step, "SCAN json_each"): // the values of the query
+		case strings.HasPrefix(step, "SCAN json_each"), strings.HasPrefix(step, "SCAN prefix VIRTUAL"): // the values of the query
 		case strings.HasPrefix(step, "SCAN found"): // the rows counted
+		case strings.HasPrefix(step, "SCAN orgs"): // one organization after the other
 		case strings.HasPrefix(step, "SCAN"):
 			t.Errorf("full scan:\n%s", plan)
 		case strings.Contains(step, "TEMP B-TREE") && !idSort:
@@ -109,12 +147,13 @@ func TestListsUseIndexes(t *testing.T) {
 				}
 			}
 			onWriter(t, s, "ANALYZE")
-			s = openSQLite(t, strings.TrimSuffix(sqliteOf(s).path, sqliteFile), Options{})
+			s = openSQLite(t, strings.TrimSuffix(sqliteOf(s).path, FileName), Options{})
 		}
 		for _, c := range planCases {
 			for _, backward := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/backward=%v/statistics=%v", c.name, backward, statistics), func(t *testing.T) {
-					q := store.Query{Org: "org", Kind: "kind", Where: c.where, Visible: c.visible, Limit: 10, Backward: backward}
+					q := c.query()
+					q.Backward = backward
 					p, _ := plan(&sqliteDialect, q)
 					sql, args := p.list()
 					steps := explain(t, s, sql, args)
@@ -158,7 +197,8 @@ func TestPostgresListsUseIndexes(t *testing.T) {
 		if strings.Contains(c.name, "many") || strings.HasPrefix(c.name, "no ") {
 			continue // a walk through all rows of the kind is what is asked for
 		}
-		q := store.Query{Org: "org", Kind: "kind", Where: c.where, Visible: c.visible, Limit: 10, After: 10000}
+		q := c.query()
+		q.After = 10000
 		p, _ := plan(&postgresDialect, q)
 		sql, args := p.list()
 		var lines []string
@@ -185,9 +225,59 @@ func TestPlanSelectsNothing(t *testing.T) {
 		"nothing visible":   {Visible: []store.Condition{}},
 		"visible no values": {Visible: []store.Condition{{Field: "f"}}},
 		"unstorable kind":   {Kind: "\xff"},
+		"prefix of an ID":   {Where: []store.Condition{{Field: store.FieldID, Prefixes: []string{""}}}},
+		"unstorable prefix": {Where: []store.Condition{{Field: "f", Prefixes: []string{"a\xc3", "\x00"}}}},
 	} {
 		if _, ok := plan(&sqliteDialect, q); ok {
 			t.Errorf("%s: a statement is made", name)
 		}
+	}
+}
+
+func TestSuccessor(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{
+		"":                      "",
+		"a":                     "b",
+		"crn://x/":              "crn://x0",
+		"a\x7f":                 "a\u0080",
+		"aÿ":                    "aĀ",
+		"a\u07ff":               "a\u0800",
+		"a\ud7ff":               "a\ue000", // what UTF-16 reserves is left out
+		"a\uffff":               "a\U00010000",
+		"a\U0010ffff":           "b",
+		"a\U0010ffff\U0010ffff": "b",
+		"\U0010ffff\U0010ffff":  "",
+		"\ud7ff\U0010ffff":      "\ue000",
+	} {
+		if got := successor(prefix); got != want {
+			t.Errorf("successor of %+q is %+q, want %+q", prefix, got, want)
+		}
+	}
+}
+
+func FuzzSuccessor(f *testing.F) {
+	f.Add("a", "ab")
+	f.Add("\ud7ff", "\ue000")
+	f.Add("\U0010ffff", "\U0010ffff\U0010ffff")
+	f.Fuzz(func(t *testing.T, prefix, s string) {
+		if !storable(prefix) || !storable(s) {
+			return
+		}
+		end := successor(prefix)
+		if !storable(end) {
+			t.Errorf("the successor %+q of %+q cannot be a parameter", end, prefix)
+		}
+		if inRange := s >= prefix && (end == "" || s < end); inRange != strings.HasPrefix(s, prefix) {
+			t.Errorf("%+q with the prefix %+q: in the range to %+q is %v", s, prefix, end, inRange)
+		}
+	})
+}
+
+func TestShortest(t *testing.T) {
+	t.Parallel()
+	got := shortest([]string{"b", "ab", "a", "abc", "b", "\xff", "c\x00", "ü"})
+	if want := []string{"a", "b", "ü"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -190,10 +190,10 @@ func TestPostgresWithoutAdvisoryLocks(t *testing.T) {
 func TestMigrationFailureIsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := createSQLiteFile(dir, filepath.Join(dir, sqliteFile)); err != nil {
+	if err := createSQLiteFile(dir, filepath.Join(dir, FileName)); err != nil {
 		t.Fatal(err)
 	}
-	c, err := openSQLiteConn(filepath.Join(dir, sqliteFile), sqlite.OpenReadWrite, readerCacheKiB)
+	c, err := openSQLiteConn(filepath.Join(dir, FileName), sqlite.OpenReadWrite, readerCacheKiB)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestMigrationFailureIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = OpenSQLite(t.Context(), dir, Options{})
-	if err == nil || !strings.Contains(err.Error(), "objects already exists") || !strings.Contains(err.Error(), sqliteFile) {
+	if err == nil || !strings.Contains(err.Error(), "objects already exists") || !strings.Contains(err.Error(), FileName) {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,14 +34,19 @@ const (
 // locks that the statements ask for.
 type postgresBackend struct {
 	pool      *pgxpool.Pool
+	log       *slog.Logger
 	committed func(functions int)
+	// instance marks this process's own notifications.
+	instance atomic.Pointer[string]
+	// stopListening ends the listener, if there is one, and waits for it.
+	stopListening func()
 }
 
 // OpenPostgres connects to the database at the URL and brings its schema up to
 // date; replicas that start together take turns. The URL's parameters are those
-// of libpq and of pgxpool (pool_max_conns and the like). When the connection
-// breaks during a commit, Update returns an error although the commit may have
-// been kept; that is true of any database over a network.
+// of libpq and of pgxpool (pool_max_conns and the like). Watch takes one
+// connection more than the pool has; a connection pooler on the way must hand
+// out connections for whole sessions, since others lose notifications.
 func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.Store, error) {
 	pool, err := newPool(ctx, databaseURL)
 	if err != nil {
@@ -49,7 +56,9 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 		pool.Close()
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	return &db{&postgresDialect, &postgresBackend{pool: pool, committed: opts.committed}}, nil
+	b := &postgresBackend{pool: pool, log: opts.logger(), committed: opts.committed, stopListening: func() {}}
+	b.renewInstance()
+	return newDB(&postgresDialect, b, opts), nil
 }
 
 func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
@@ -118,7 +127,13 @@ func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	if err := t.Commit(end); err != nil {
-		return postgresError(end, err)
+		err = postgresError(end, err)
+		if !rolledBack(err) {
+			// The server may yet commit, and then tell of it: listen to that.
+			b.renewInstance()
+			err = fmt.Errorf("%w: %w", errOutcomeUnknown, err)
+		}
+		return err
 	}
 	if b.committed != nil {
 		b.committed(1)
@@ -126,7 +141,18 @@ func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) error {
 	return nil
 }
 
+// rolledBack reports whether the error of a COMMIT says that nothing was kept.
+// One that ends the session may come after the commit.
+func rolledBack(err error) bool {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return answer.SeverityUnlocalized == "ERROR"
+	}
+	return errors.Is(err, pgx.ErrTxCommitRollback)
+}
+
 func (b *postgresBackend) close() error {
+	b.stopListening()
 	b.pool.Close()
 	return nil
 }

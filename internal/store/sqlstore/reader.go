@@ -66,6 +66,9 @@ func (r reader) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 	rows := make([]store.Row, 0, min(q.Limit, 100))
 	s := rowScan{Row: store.Row{Key: store.Key{Kind: q.Kind}, Org: q.Org}}
 	dest := []any{&s.ID, &s.Parent, &s.Name, &s.Seq, &s.Version, &s.created, &s.updated, &s.Body}
+	if q.Org == "" {
+		dest = append(dest, &s.Org)
+	}
 	err := r.conn.query(ctx, sql, args, func(scan func(...any) error) error {
 		if err := scan(dest...); err != nil {
 			return err

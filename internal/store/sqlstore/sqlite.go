@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// sqliteFile is the name of the database in the data directory; SQLite
-	// keeps a -wal and a -shm file beside it.
-	sqliteFile = "weir.db"
+	// FileName is the name of the SQLite database in the data directory;
+	// SQLite keeps a -wal and a -shm file beside it.
+	FileName = "weir.db"
 
 	writerCacheKiB = 8 << 10
 	readerCacheKiB = 2 << 10
@@ -35,7 +35,10 @@ type sqliteBackend struct {
 	// opened.
 	readers chan *sqliteConn
 	// closing is closed when Close begins.
-	closing   chan struct{}
+	closing chan struct{}
+	// followers counts the goroutine that looks for changes of others.
+	followers sync.WaitGroup
+	polled    func()
 	closeOnce sync.Once
 }
 
@@ -44,7 +47,7 @@ type sqliteBackend struct {
 // processes may have the database open at once, on one machine; writers then
 // wait for each other.
 func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, error) {
-	path := filepath.Join(dir, sqliteFile)
+	path := filepath.Join(dir, FileName)
 	if err := createSQLiteFile(dir, path); err != nil {
 		return nil, err
 	}
@@ -60,13 +63,13 @@ func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, err
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	b := &sqliteBackend{path: path, closing: make(chan struct{})}
+	b := &sqliteBackend{path: path, closing: make(chan struct{}), polled: opts.polled}
 	b.writer = startWriter(c, b.closing, opts)
 	b.readers = make(chan *sqliteConn, min(max(2*runtime.GOMAXPROCS(0), 4), maxReaders))
 	for range cap(b.readers) {
 		b.readers <- nil
 	}
-	return &db{&sqliteDialect, b}, nil
+	return newDB(&sqliteDialect, b, opts), nil
 }
 
 func (b *sqliteBackend) read(ctx context.Context, fn func(conn) error) error {
@@ -110,6 +113,7 @@ func (b *sqliteBackend) close() error {
 
 func (b *sqliteBackend) shutDown() error {
 	close(b.closing)
+	b.followers.Wait()
 	var err error
 	for range cap(b.readers) {
 		if c := <-b.readers; c != nil {

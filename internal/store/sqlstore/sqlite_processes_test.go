@@ -220,7 +220,7 @@ func TestWriterWaitsForAnotherProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openSQLite(t, dir, Options{})
-	other, err := openSQLiteConn(filepath.Join(dir, sqliteFile), sqlite.OpenReadWrite, readerCacheKiB)
+	other, err := openSQLiteConn(filepath.Join(dir, FileName), sqlite.OpenReadWrite, readerCacheKiB)
 	if err != nil {
 		t.Fatal(err)
 	}

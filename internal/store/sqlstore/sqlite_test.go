@@ -329,7 +329,7 @@ func TestSQLiteCannotOpen(t *testing.T) {
 	if err := os.Mkdir(noDatabase, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(noDatabase, sqliteFile), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(noDatabase, FileName), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ dir, want string }{

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -21,11 +22,18 @@ type Options struct {
 	// Logger gets the migrations applied and what goes wrong without an error
 	// to return; nil discards.
 	Logger *slog.Logger
+	// NotifyKinds are the kinds of which Watch tells, here and in other
+	// processes on the same database, which should all have the same list; nil
+	// means every kind. On PostgreSQL the transactions that change one of them
+	// commit one after the other, so it pays to name only what is cached.
+	NotifyKinds []string
 
 	// newest overrides the newest schema version that this program knows.
 	newest int64
 	// committed, where set, is told the number of functions in each commit.
 	committed func(functions int)
+	// polled, where set, is told of each look at what others changed.
+	polled func()
 }
 
 func (o Options) logger() *slog.Logger {
@@ -66,6 +74,12 @@ type backend interface {
 	read(ctx context.Context, fn func(conn) error) error
 	// update runs fn in a transaction and returns once that is durable.
 	update(ctx context.Context, fn func(conn) error) error
+	// announce, called at the end of a transaction, lets other processes know
+	// of its changes once it is committed.
+	announce(ctx context.Context, c conn, change store.Change) error
+	// follow begins to tell the feed of what other processes change, until
+	// close. It is called once at most, and not after close.
+	follow(f *feed)
 	close() error
 }
 
@@ -74,6 +88,8 @@ var (
 	errDuplicate = errors.New("duplicate")
 	// errRetry is wrapped where the database asks to run the transaction again.
 	errRetry = errors.New("transaction must be run again")
+	// errOutcomeUnknown is wrapped where a transaction may be committed or not.
+	errOutcomeUnknown = errors.New("the connection broke during the commit, which may have been kept")
 	// errEnded is returned by a transaction that is used after its end.
 	errEnded = errors.New("store: transaction used after its end")
 )
@@ -82,6 +98,12 @@ var (
 type db struct {
 	dialect *dialect
 	backend backend
+	feed    *feed
+	follow  sync.Once
+}
+
+func newDB(d *dialect, b backend, opts Options) *db {
+	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds)}
 }
 
 var _ store.Store = (*db)(nil)
@@ -134,10 +156,15 @@ func (s *db) Ping(ctx context.Context) error {
 }
 
 func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return s.backend.update(ctx, func(c conn) error {
+	var written changes
+	err := s.backend.update(ctx, func(c conn) error {
+		written = changes{feed: s.feed} // of this run alone
 		guard := &guardedConn{conn: c}
 		defer func() { guard.ended = true }()
-		err := fn(&tx{reader{s.dialect, guard}})
+		err := fn(&tx{reader{s.dialect, guard}, &written})
+		if err == nil && !written.empty() {
+			err = s.backend.announce(ctx, guard, written.Change)
+		}
 		// A statement that failed has left the transaction in doubt, whatever
 		// fn made of it; and a request to run again is not for fn to answer.
 		if guard.err != nil && (err == nil || errors.Is(guard.err, errRetry)) {
@@ -145,9 +172,22 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		}
 		return err
 	})
+	if err == nil || errors.Is(err, errOutcomeUnknown) {
+		s.feed.tell(written.Change)
+	}
+	return err
 }
 
-func (s *db) Close() error { return s.backend.close() }
+func (s *db) Watch(f func(store.Change)) (stop func()) {
+	stop = s.feed.add(f)
+	s.follow.Do(func() { s.backend.follow(s.feed) })
+	return stop
+}
+
+func (s *db) Close() error {
+	s.follow.Do(func() {}) // from here on nothing is there to follow
+	return s.backend.close()
+}
 
 // guardedConn refuses work after the first failure and after the end of the
 // transaction, so that a transaction that lost a write cannot commit the rest

@@ -41,10 +41,12 @@ func logged(t testing.TB, opts Options) Options {
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) store.Store { return openSQLite(t, t.TempDir(), Options{}) })
+	dir := t.TempDir()
+	storetest.Run(t, func(t *testing.T) store.Store { return openSQLite(t, dir, Options{}) })
 }
 
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) store.Store { return openPostgres(t, pgtest.URL(t), Options{}) })
+	url := pgtest.URL(t)
+	storetest.Run(t, func(t *testing.T) store.Store { return openPostgres(t, url, Options{}) })
 }

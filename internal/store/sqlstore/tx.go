@@ -48,7 +48,10 @@ const (
 )
 
 // tx implements store.Tx over the connection of a transaction.
-type tx struct{ reader }
+type tx struct {
+	reader
+	written *changes
+}
 
 var _ store.Tx = (*tx)(nil)
 
@@ -70,6 +73,7 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 		var seq int64
 		if err := t.one(ctx, insertSQL, args, &seq); err == nil {
 			r.Seq, r.Version = seq, 1
+			t.written.add(r.Key)
 			return t.insertEntries(ctx, seq, r.Org, r.Kind, entries)
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -103,6 +107,7 @@ func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) er
 		return err
 	}
 	r.Version = version
+	t.written.add(r.Key)
 	if _, err := t.conn.exec(ctx, deleteEntriesSQL, []any{seq}); err != nil {
 		return err
 	}
@@ -187,6 +192,7 @@ func (t *tx) Delete(ctx context.Context, key store.Key, at time.Time) error {
 	if _, err := t.conn.exec(ctx, deleteSQL, []any{seq, at.UnixMicro(), []byte{}}); err != nil {
 		return err
 	}
+	t.written.add(key)
 	_, err := t.conn.exec(ctx, deleteEntriesSQL, []any{seq})
 	return err
 }

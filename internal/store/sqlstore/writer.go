@@ -26,6 +26,7 @@ const (
 type writer struct {
 	conn      *sqliteConn
 	requests  chan *request
+	polls     chan chan<- int64
 	closing   <-chan struct{}
 	stopped   chan error
 	log       *slog.Logger
@@ -59,6 +60,7 @@ func startWriter(c *sqliteConn, closing <-chan struct{}, opts Options) *writer {
 	w := &writer{
 		conn:      c,
 		requests:  make(chan *request), // unbuffered: a request is in the hands of one side at any time
+		polls:     make(chan chan<- int64),
 		closing:   closing,
 		stopped:   make(chan error, 1),
 		log:       opts.logger(),
@@ -125,6 +127,8 @@ func (w *writer) run() {
 		select {
 		case r := <-w.requests:
 			w.serve(r)
+		case answer := <-w.polls:
+			answer <- w.dataVersion()
 		case <-w.closing:
 			w.stopped <- w.conn.close()
 			return

@@ -3,12 +3,18 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/store"
 )
 
 func where(field string, values ...string) store.Condition {
 	return store.Condition{Field: field, Values: values}
+}
+
+func begins(field string, prefixes ...string) store.Condition {
+	return store.Condition{Field: field, Prefixes: prefixes}
 }
 
 // shelf stores 12 rows: a-000 … a-011, with the parents env-0, env-1 and none
@@ -75,6 +81,30 @@ var filterCases = []struct {
 		visible: []store.Condition{where(store.FieldID, "a-001", "a-002", "a-004", "a-011")}, want: []int{1, 4}},
 	{name: "where outside of visible", where: []store.Condition{where(store.FieldID, "a-001")},
 		visible: []store.Condition{where(store.FieldParent, "env-0")}},
+
+	{name: "prefix of all", where: []store.Condition{begins("spec.owner", "u-")}, want: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+	{name: "prefix that is a value", where: []store.Condition{begins("spec.owner", "u-2")}, want: []int{2, 6, 10}},
+	{name: "prefix longer than the values", where: []store.Condition{begins("spec.owner", "u-22")}},
+	{name: "prefix in another case", where: []store.Condition{begins("tag", "EV")}},
+	{name: "prefix with signs of patterns", where: []store.Condition{begins("tag", "e%", "e_", "*", "e\\")}},
+	{name: "empty prefix", where: []store.Condition{begins("tag", "")}, want: []int{0, 1, 2, 3, 4, 5, 6, 8, 10}},
+	{name: "prefixes", where: []store.Condition{begins("spec.owner", "u-3", "u-1", "x")}, want: []int{1, 3, 5, 7, 9, 11}},
+	{name: "a row with several prefixes comes once", where: []store.Condition{begins("tag", "s", "ev", "eve", "e")},
+		want: []int{0, 1, 2, 3, 4, 5, 6, 8, 10}},
+	{name: "prefix or value", where: []store.Condition{{Field: "tag", Values: []string{"even"}, Prefixes: []string{"sm"}}},
+		want: []int{0, 1, 2, 3, 4, 5, 6, 8, 10}},
+	{name: "prefix and value", where: []store.Condition{begins("tag", "ev"), where("spec.owner", "u-0")}, want: []int{0, 4, 8}},
+	{name: "two prefixes that must both hold", where: []store.Condition{begins("tag", "ev"), begins("tag", "sm")}, want: []int{0, 2, 4}},
+	{name: "many prefixes", where: []store.Condition{begins("spec.owner", append(numbered("x", 20), "u-1", "u-3")...)}, want: []int{1, 3, 5, 7, 9, 11}},
+	{name: "prefix of a column", where: []store.Condition{begins(store.FieldID, "a")}},
+	{name: "prefix of a column beside a value", where: []store.Condition{{Field: store.FieldName, Values: []string{"n-001"}, Prefixes: []string{"n"}}}, want: []int{1}},
+	{name: "visible by prefix", visible: []store.Condition{begins("tag", "sm")}, want: []int{0, 1, 2, 3, 4, 5}},
+	{name: "visible by prefix or otherwise", visible: []store.Condition{begins("tag", "sm"), where(store.FieldParent, "env-1"), where(store.FieldID, "a-008", "a-000")},
+		want: []int{0, 1, 2, 3, 4, 5, 7, 8, 10}},
+	{name: "where, and visible by prefix", where: []store.Condition{where("spec.owner", "u-2")}, visible: []store.Condition{begins("tag", "sm"), begins(store.FieldParent, "env")},
+		want: []int{2}},
+	{name: "where by prefix, and visible", where: []store.Condition{begins("tag", "e")}, visible: []store.Condition{where(store.FieldParent, "env-0", "env-1"), where(store.FieldID, "a-002")},
+		want: []int{0, 2, 4, 6, 10}},
 }
 
 func filters(b *bench) {
@@ -90,6 +120,9 @@ func filters(b *bench) {
 		}
 		if n := b.count(q); n != int64(len(want)) {
 			b.Errorf("%s: counted %d, want %d", c.name, n, len(want))
+		}
+		if got := b.everywhere(q); !slices.Equal(got, want) {
+			b.Errorf("%s: listed %v everywhere, want %v", c.name, got, want)
 		}
 		b.update(func(tx store.Tx) error {
 			rows, err := tx.List(b.ctx, store.Query{Org: b.org, Kind: b.kind, Where: c.where, Visible: c.visible, Limit: 100})
@@ -161,10 +194,70 @@ func manyValues(b *bench) {
 	check(store.FieldID, "x", 70000, 2, "a-001", "a-005")
 }
 
+// prefixes checks that they compare byte for byte, at the bounds of the lengths
+// of characters too.
+func prefixes(b *bench) {
+	texts := []string{"", "a", "A", "a\x01", "ab", "a/b", "a0", "ab\x7f", "aü", "aÿ", "aĀ", "a\u07ff", "a\u0800", "a\ud7ff", "a\ud7ffb", "a\ue000",
+		"a\uffff", "a\U00010000", "a\U0010ffff", "a\U0010ffffb", "\U0010ffff", "\U0010ffffa", "b", "u\u0308", "ü"}
+	all := ids("a", len(texts))
+	for i, text := range texts {
+		b.mustInsert(b.row(all[i], ""), store.Entry{Field: "f", Value: text}, store.Entry{Field: "g", Value: "same"})
+	}
+	for _, prefix := range append(texts, "x", "a\xc3", "\xff") {
+		var want []string
+		for i, text := range texts {
+			if strings.HasPrefix(text, prefix) && utf8.ValidString(prefix) {
+				want = append(want, all[i])
+			}
+		}
+		for what, q := range map[string]store.Query{
+			"where":               {Where: []store.Condition{begins("f", prefix)}},
+			"where beside others": {Where: []store.Condition{begins("f", prefix), where("g", "same")}},
+			"visible":             {Visible: []store.Condition{begins("f", prefix), where("g", "other")}},
+			"among many":          {Where: []store.Condition{begins("f", append(numbered("no", 10), prefix)...)}},
+		} {
+			if got := b.list(q); !slices.Equal(got, want) {
+				b.Errorf("%s: %+q lists %v, want %v", what, prefix, got, want)
+			}
+			if n := b.count(q); n != int64(len(want)) {
+				b.Errorf("%s: %+q counts %d, want %d", what, prefix, n, len(want))
+			}
+		}
+	}
+}
+
 func numbered(prefix string, n int) []string {
 	out := make([]string, n)
 	for i := range out {
 		out[i] = fmt.Sprint(prefix, i)
 	}
 	return out
+}
+
+// everywhere returns the IDs that the query selects in the bench's own kind in
+// every organization, and checks that rows say where they are from.
+func (b *bench) everywhere(q store.Query) []string {
+	b.Helper()
+	q.Org, q.Kind, q.Limit = "", b.kind, max(q.Limit, 1)
+	var got []string
+	for {
+		rows, err := b.List(b.ctx, q)
+		if err != nil {
+			b.Fatalf("list: %v", err)
+		}
+		if len(rows) == 0 {
+			break
+		}
+		for _, r := range rows {
+			if full, err := b.Get(b.ctx, r.Org, r.Key); err != nil || full.Seq != r.Seq || r.Org == "" {
+				b.Errorf("row %s is said to be in organization %q: %v", r.ID, r.Org, err)
+			}
+			got = append(got, r.ID)
+			q.After = r.Seq
+		}
+	}
+	if n, err := b.Count(b.ctx, q); err != nil || n != int64(len(got)) {
+		b.Errorf("counted %d of %d rows everywhere, %v", n, len(got), err)
+	}
+	return got
 }

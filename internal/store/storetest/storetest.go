@@ -13,15 +13,16 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// Run runs the suite against the store that open returns, which it opens once;
-// open closes it through t.Cleanup. The subtests run side by side in that one
-// store, each with organizations and kinds of its own.
+// Run runs the suite against the store that open returns. It opens it twice, as
+// two processes on one database would; open closes it through t.Cleanup. The
+// subtests run side by side in that one database, each with organizations and
+// kinds of its own.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
-	s := open(t)
+	s, other := open(t), open(t)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(newBench(t, s))
+			test.run(newBench(t, s, other))
 		})
 	}
 }
@@ -55,6 +56,7 @@ var tests = []struct {
 
 	{"Filters", filters},
 	{"ManyValues", manyValues},
+	{"Prefixes", prefixes},
 	{"FiltersPage", filtersPage},
 	{"EntriesFollowTheRow", entriesFollowTheRow},
 	{"ManyEntries", manyEntries},
@@ -70,6 +72,12 @@ var tests = []struct {
 	{"TxAfterEnd", txAfterEnd},
 	{"FailureStaysAlone", failureStaysAlone},
 	{"CommittedIsVisible", committedIsVisible},
+
+	{"ToldBeforeReturn", toldBeforeReturn},
+	{"RolledBackIsNotTold", rolledBackIsNotTold},
+	{"ManyChanges", manyChanges},
+	{"WatchEnds", watchEnds},
+	{"OthersChanges", othersChanges},
 
 	{"CanceledContext", canceledContext},
 	{"CanceledWhileWaiting", canceledWhileWaiting},
@@ -88,14 +96,16 @@ var tests = []struct {
 // bench is a store with a place in it that no other test uses.
 type bench struct {
 	store.Store
+	// other is another handle on the same database.
+	other store.Store
 	*testing.T
 	ctx  context.Context
 	org  string
 	kind string
 }
 
-func newBench(t *testing.T, s store.Store) *bench {
-	return &bench{Store: s, T: t, ctx: t.Context(), org: rand.Text(), kind: "test/v1." + rand.Text()}
+func newBench(t *testing.T, s, other store.Store) *bench {
+	return &bench{Store: s, other: other, T: t, ctx: t.Context(), org: rand.Text(), kind: "test/v1." + rand.Text()}
 }
 
 // deadline bounds every wait of the suite.
