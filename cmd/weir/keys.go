@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store/sqlstore"
@@ -37,11 +38,11 @@ func createKey(cmd *cobra.Command, _ []string) error {
 	}
 	if k.String(databaseURL) == "" {
 		// Opening would make an empty database where there is none.
-		if _, err := os.Stat(filepath.Join(k.String(dataDir), "weir.db")); err != nil {
+		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
 			return errNoDatabase
 		}
 	}
-	s, err := sqlstore.Open(cmd.Context(), k.String(databaseURL), k.String(dataDir), sqlstore.Options{Logger: log})
+	s, err := sqlstore.Open(cmd.Context(), k.String(databaseURL), k.String(dataDir), sqlstore.Options{Logger: log, NotifyKinds: authn.DirectoryKinds()})
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,9 @@ type keyEntry struct {
 
 type subjectKey struct{ org, principal string }
 
+// DirectoryKinds are the kinds whose changes a directory must be told of.
+func DirectoryKinds() []string { return []string{APIKeyKind, RoleBindingKind} }
+
 // rememberedKeys bounds each part of the directory. An entry takes a few
 // hundred bytes, a subject more with its bindings.
 const rememberedKeys = 20_000

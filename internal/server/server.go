@@ -105,7 +105,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.errors = api.ErrorWriter{PublicURL: s.URL, Log: s.log, Now: time.Now}
-	if s.store, err = sqlstore.Open(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log}); err != nil {
+	if s.store, err = sqlstore.Open(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log, NotifyKinds: authn.DirectoryKinds()}); err != nil {
 		return err
 	}
 	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {

@@ -180,11 +180,13 @@ type Store interface {
 	// it does so before Update returns; for a commit of another process on the
 	// same database within a second. Calls come one after the other, from any
 	// goroutine. f must be quick, must not call the Store, and must not change
-	// the Keys, which other watchers see too.
+	// the Keys, which other watchers see too. A call may come between the read
+	// of a row and the time its result arrives: a cache must not keep what it
+	// began to read before the call.
 	//
 	// The returned function ends the watch and waits for a call under way, so
-	// that none comes after it; f must not call it. Close ends every watch of
-	// other processes.
+	// that none comes after it; f must not call it. From Close on nobody is told
+	// of other processes.
 	Watch(f func(Change)) (stop func())
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error

@@ -67,6 +67,8 @@ func BenchmarkList100(b *testing.B) {
 			{"first", store.Query{}},
 			{"last", store.Query{After: 9900}},
 			{"filtered", store.Query{Where: []store.Condition{{Field: "spec.owner", Values: []string{"u-3"}}}}},
+			{"prefix", store.Query{Where: []store.Condition{{Field: "spec.owner", Prefixes: []string{"u-3"}}}}},
+			{"prefix of all", store.Query{Where: []store.Condition{{Field: "spec.owner", Prefixes: []string{"u-"}}}}},
 			{"merged", store.Query{Visible: []store.Condition{{Field: "spec.owner", Values: []string{"u-3", "u-4"}}}}},
 		} {
 			b.Run(q.name, func(b *testing.B) {
