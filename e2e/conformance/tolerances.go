@@ -32,6 +32,8 @@ var tolerances = []Tolerance{
 	{UndeclaredStatus, regexp.MustCompile(`^DELETE .* 409$`), "what others refer to is not deleted"},
 	{UndeclaredStatus, regexp.MustCompile(`^(GET|POST) .*\}/[^{]* 404$`), "a collection below an object that does not exist is not found"},
 
+	{"api-tag-removed", regexp.MustCompile(`^[A-Z]+ /iam/v2/sso/group-mappings.* tag .Group Mappings \(iam/v2/sso\).`),
+		"Weir's pages group operations by the API that their path names, iam/v2"},
 	{"api-security-component-type-changed", regexp.MustCompile("`(confluent-sts-access-token|confluent_auth)`"),
 		"tokens are described as the bearer tokens that they are on the wire"},
 	{"request-parameter-min-set", regexp.MustCompile("`page_size`, the min was set to `1.00`$"),

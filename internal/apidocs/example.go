@@ -3,6 +3,7 @@ package apidocs
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,9 +34,9 @@ func (r *reference) curl(o operation, parameters []*openapi3.Parameter, schemes 
 		target += "?" + strings.Join(query, "&")
 	}
 	lines := []string{`curl "` + target + `"`}
-	if o.Method == "HEAD" {
+	if o.Method == http.MethodHead {
 		lines[0] = `curl --head "` + target + `"`
-	} else if o.Method != "GET" {
+	} else if o.Method != http.MethodGet {
 		lines[0] = "curl --request " + o.Method + ` "` + target + `"`
 	}
 	if line := r.authorization(schemes); line != "" {

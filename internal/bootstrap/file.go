@@ -54,6 +54,10 @@ func quote(s string) string {
 // that says that they are not in force yet. Were they written after the
 // database, a crash in between would lose the only copy of the secret.
 func (c Credentials) Prepare(dataDir, url string) error {
+	// With a database elsewhere, nothing else has made the directory.
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return fmt.Errorf("write credentials: %w", err)
+	}
 	path := filepath.Join(dataDir, CredentialsFile+pendingSuffix)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -398,6 +398,9 @@ func (o *Object) row() *store.Row {
 	if o.Kind.UniqueFold {
 		r.Name = strings.ToLower(r.Name)
 	}
+	if o.Kind.UniqueKey != nil {
+		r.Name = o.Kind.UniqueKey(o)
+	}
 	return r
 }
 

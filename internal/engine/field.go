@@ -46,6 +46,8 @@ type Field struct {
 	Immutable bool
 	// Once fields are shown in the answer to create and stored nowhere.
 	Once bool
+	// Always makes every answer have the String, empty where it is not set.
+	Always bool
 	// Deprecated is said in the API reference.
 	Deprecated bool
 

@@ -51,6 +51,10 @@ type Kind struct {
 	// another case. NameTaken is the message.
 	UniqueName, NameTaken string
 	UniqueFold            bool
+	// UniqueKey is for kinds whose identity is more than one field: it returns
+	// what no two live objects may share, at most 1024 bytes. It takes the
+	// place of UniqueName.
+	UniqueKey func(o *Object) string
 	// OwnedBy is the field that names the principal who owns the object, or
 	// "": owners have rights of their own (package authz). It is a reference,
 	// or store.FieldID where the object is the principal, or a text that has

@@ -40,6 +40,8 @@ func shapeOf(verb Verb, op operation.Operation) shape {
 // requires reports whether an object of the shape always has the field.
 func (s shape) requires(f *Field) bool {
 	switch {
+	case s == answered && f.Always:
+		return true
 	case !f.Required || f.Once:
 		return false
 	case s == answered:

@@ -19,7 +19,8 @@ func (o *Object) render(once bool) []byte {
 	b.raw(`{"api_version":`).text(o.Kind.APIVersion())
 	b.raw(`,"kind":`).text(o.Kind.Name)
 	b.raw(`,"id":`).text(o.ID)
-	b.raw(`,"metadata":{"self":`).link(o.Path())
+	b.raw(`,"metadata":{"self":`)
+	b.link(o.Path())
 	b.raw(`,"resource_name":`).text(o.ResourceName())
 	b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
 	b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
@@ -57,9 +58,10 @@ func (b *encoder) text(s string) *encoder {
 
 // link writes a URL: a path below the public URL, which the mark stands for,
 // or, where a literal takes its place ("cloud"), that literal.
-func (b *encoder) link(path string) *encoder {
+func (b *encoder) link(path string) {
 	if !strings.HasPrefix(path, "/") {
-		return b.text(path)
+		b.text(path)
+		return
 	}
 	b.WriteByte('"')
 	b.WriteByte(api.BaseMark)
@@ -68,7 +70,6 @@ func (b *encoder) link(path string) *encoder {
 	// text began with a quotation mark that the mark has to stand inside of.
 	copy(b.Bytes()[start:], b.Bytes()[start+1:])
 	b.Truncate(b.Len() - 1)
-	return b
 }
 
 func (b *encoder) fields(fields []Field, doc Doc, prefix string, once map[string]string, comma bool) {
@@ -77,6 +78,9 @@ func (b *encoder) fields(fields []Field, doc Doc, prefix string, once map[string
 		v, ok := doc[f.Name]
 		if f.Once {
 			v, ok = once[prefix+f.Name]
+		}
+		if !ok && f.Always {
+			v, ok = "", true
 		}
 		if !ok || v == nil {
 			continue

@@ -15,8 +15,8 @@ import (
 // The api_version is "iam.v2/sso", unlike the path (openapi sso.v2). Names are
 // not unique: the vendor's contract says nothing of it, and its Terraform
 // provider looks a mapping up by name with an error for several of one name. A
-// description may be empty, which is what that provider sends for none, and
-// stays as it was sent.
+// description may be empty, which is what that provider sends for none;
+// every answer has one.
 var GroupMapping = &engine.Kind{
 	Group: "iam.v2", Version: "sso", Name: "GroupMapping",
 	Description: "A group mapping gives roles to people by the groups that they are in at the identity provider, for as long as they are signed in through it.",
@@ -37,7 +37,7 @@ var GroupMapping = &engine.Kind{
 			Description: "The group mapping's name for people.", Example: "Engineering",
 		},
 		{
-			Name:        "description",
+			Name: "description", Always: true,
 			Description: "What the group mapping is for.", Example: "Lets engineers manage the test environment",
 		},
 		{
@@ -46,11 +46,11 @@ var GroupMapping = &engine.Kind{
 			Example:     `"engineering" in groups || "operations" in groups`,
 		},
 		{
-			Name: "principal", ReadOnly: true,
+			Name: "principal", ReadOnly: true, Required: true,
 			Description: "The group mapping's ID; a role binding names it as 'User:' and this.", Example: "group-w4vP",
 		},
 		{
-			Name: "state", ReadOnly: true,
+			Name: "state", ReadOnly: true, Required: true, Enum: []string{stateEnabled},
 			Description: "Always ENABLED.", Example: stateEnabled,
 		},
 	},

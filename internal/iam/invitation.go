@@ -132,7 +132,7 @@ func allocateUser(ctx context.Context, w *engine.Write) error {
 		return nil
 	}
 	doc := w.New.Doc
-	if err := checkAuthType(doc.String("auth_type"), "/auth_type"); err != nil {
+	if err := checkAuthType(doc.String("auth_type")); err != nil {
 		return err
 	}
 	user, err := invitee(ctx, w)

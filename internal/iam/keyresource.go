@@ -10,6 +10,8 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -127,7 +129,7 @@ func findResource(ctx context.Context, w *engine.Write, ref engine.Doc) (engine.
 	if err != nil {
 		return nil, err
 	}
-	if w.Caller != nil && !k.VisibleTo(w.Caller, o) || environment != "" && o.Parent != environment {
+	if w.Caller != nil && !k.VisibleTo(w.Caller, o) && !mayKey(w, r, o) || environment != "" && o.Parent != environment {
 		return nil, store.ErrNotFound
 	}
 	found := o.Refer()
@@ -137,4 +139,15 @@ func findResource(ctx context.Context, w *engine.Write, ref engine.Doc) (engine.
 		found.Set("environment", o.Parent)
 	}
 	return found, nil
+}
+
+// mayKey reports whether the caller may make the key for the resource though it
+// may not see the resource: who owns the service account may make it any key.
+func mayKey(w *engine.Write, r *keyResource, o *engine.Object) bool {
+	for _, on := range []crn.CRN{o.Kind.CRN(o), underOwner(w.New)} {
+		if authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: r.permission, On: crn.PatternOf(on)}) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,8 @@ package iam
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -41,6 +43,8 @@ var RoleBinding = &engine.Kind{
 	Resource:    "RoleBinding",
 	OwnedBy:     "principal",
 	OwnerPrefix: principalPrefix,
+	UniqueKey:   bindingIdentity,
+	NameTaken:   "The principal holds this role on this resource already",
 	Asks: map[engine.Verb]string{
 		engine.List: authz.DescribeAccess, engine.Read: authz.DescribeAccess,
 		engine.Create: authz.AlterAccess, engine.Delete: authz.AlterAccess,
@@ -75,6 +79,13 @@ var RoleBinding = &engine.Kind{
 	},
 	Links: bindingLinks,
 	Hooks: engine.Hooks{Locate: locateBinding, BeforeWrite: grant, BeforeDelete: keepAdministratorBinding},
+}
+
+// bindingIdentity keeps a grant from being made twice: deleting one of the two
+// would then revoke nothing.
+func bindingIdentity(o *engine.Object) string {
+	sum := sha256.Sum256([]byte(o.Doc.String("principal") + "\n" + o.Doc.String("role_name") + "\n" + o.Doc.String("crn_pattern")))
+	return hex.EncodeToString(sum[:])
 }
 
 // bindingGuards asks about a binding on what it is bound to.

@@ -92,7 +92,7 @@ func DecodeUserRecord(b []byte) (UserRecord, error) {
 
 func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
 	wanted := body.String("auth_type")
-	if err := checkAuthType(wanted, "/auth_type"); err != nil {
+	if err := checkAuthType(wanted); err != nil {
 		return err
 	}
 	w.New.Doc.Set("auth_type", wanted)
@@ -101,13 +101,13 @@ func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
 
 // checkAuthType refuses single sign-on, which no organization has a connection
 // for yet: such a user could never sign in.
-func checkAuthType(authType, pointer string) error {
+func checkAuthType(authType string) error {
 	if authType != AuthTypeSSO {
 		return nil
 	}
 	return api.Invalid(api.Problem{
 		Message: "The organization has no single sign-on connection, so that AUTH_TYPE_SSO cannot be used",
-		Pointer: pointer,
+		Pointer: "/auth_type",
 	})
 }
 

@@ -35,10 +35,10 @@ func TestRecords(t *testing.T) {
 
 func TestAuthTypes(t *testing.T) {
 	t.Parallel()
-	if err := checkAuthType(AuthTypeLocal, "/auth_type"); err != nil {
+	if err := checkAuthType(AuthTypeLocal); err != nil {
 		t.Error(err)
 	}
-	wantCode(t, checkAuthType(AuthTypeSSO, "/auth_type"), api.ValidationFailed)
+	wantCode(t, checkAuthType(AuthTypeSSO), api.ValidationFailed)
 }
 
 func TestRemovingAUserDeactivatesItsInvitation(t *testing.T) {

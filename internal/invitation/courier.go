@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,14 @@ func (c *Courier) Wake() {
 	select {
 	case c.wake <- struct{}{}:
 	default: // it is going to look anyway
+	}
+}
+
+// Changed wakes the Courier where a change may be a new invitation; it is for
+// the store's feed of changes.
+func (c *Courier) Changed(change store.Change) {
+	if change.All || slices.ContainsFunc(change.Keys, func(k store.Key) bool { return k.Kind == iam.Invitation.Key() }) {
+		c.Wake()
 	}
 }
 
@@ -183,14 +192,7 @@ func (c *Courier) deliverOne(ctx context.Context, row *store.Row) (time.Time, er
 	if err != nil || o == nil {
 		return until, err
 	}
-	m, err := c.message(ctx, o, t)
-	if err != nil {
-		return until, err
-	}
-	sending, cancel := context.WithTimeout(ctx, sendTimeout)
-	err = c.sender.Send(sending, m)
-	cancel()
-	if err != nil {
+	if err := c.send(ctx, o, t); err != nil {
 		c.engine.Log.WarnContext(ctx, "the mail of an invitation could not be sent", "invitation", o.ID, "next_attempt", until, "error", err)
 		return until, nil
 	}
@@ -205,6 +207,16 @@ func (c *Courier) deliverOne(ctx context.Context, row *store.Row) (time.Time, er
 	}
 	c.engine.Log.InfoContext(ctx, "the mail of an invitation was sent", "invitation", o.ID)
 	return time.Time{}, nil
+}
+
+func (c *Courier) send(ctx context.Context, o *engine.Object, t token) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	m, err := c.message(ctx, o, t)
+	if err != nil {
+		return err
+	}
+	return c.sender.Send(ctx, m)
 }
 
 func (c *Courier) list(ctx context.Context, after int64, statuses ...string) ([]store.Row, error) {

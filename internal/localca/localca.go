@@ -62,7 +62,7 @@ func Load(dir string, hosts []string, now time.Time) (*Identity, error) {
 		return nil, err
 	}
 	// Others may read the directory, since ca.crt is for them.
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // ca.key in it is 0600
 		return nil, fmt.Errorf("make the directory of the local CA: %w", err)
 	}
 	ca, created, err := loadAuthority(dir, now)

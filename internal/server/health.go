@@ -51,7 +51,7 @@ type documents struct {
 	bytes  func() ([]byte, error)
 }
 
-func (s *Server) documents() (documents, error) {
+func (s *Server) documents() documents {
 	parsed := sync.OnceValues(func() (*openapi3.T, error) { return s.engine.OpenAPI(s.version), nil })
 	return documents{
 		parsed: parsed,
@@ -62,7 +62,7 @@ func (s *Server) documents() (documents, error) {
 			}
 			return json.Marshal(doc)
 		}),
-	}, nil
+	}
 }
 
 func (d documents) ServeHTTP(w http.ResponseWriter, _ *http.Request) {

@@ -45,10 +45,7 @@ func (s *Server) handler() (http.Handler, error) {
 
 // routes divides the paths between the API and what stands beside it.
 func (s *Server) routes() (http.Handler, error) {
-	documents, err := s.documents()
-	if err != nil {
-		return nil, err
-	}
+	documents := s.documents()
 	var pages []apidocs.ErrorPage
 	for _, c := range api.Codes() {
 		pages = append(pages, apidocs.ErrorPage{Code: c.Upper(), Status: c.Status, Title: c.Title, Meaning: c.Meaning, Remedy: c.Remedy})
@@ -88,7 +85,6 @@ func (s *Server) routes() (http.Handler, error) {
 type record struct {
 	operation string
 	caller    *authn.Caller
-	status    int
 }
 
 type recordKey struct{}
@@ -165,7 +161,7 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // a recovered value, which is never wrapped
 				panic(p)
 			}
 			s.log.Error("panic", "request_id", api.RequestID(r.Context()), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -175,11 +171,15 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 	})
 }
 
+// probes are the paths that hold no secret and that load balancers and
+// collectors ask for without TLS.
+var probes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
 // withSecureTransport refuses plain HTTP from anywhere but this machine, unless
 // a trusted proxy says that it terminated TLS.
 func (s *Server) withSecureTransport(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.proxies.Secure(r) && !s.proxies.Client(r).IsLoopback() {
+		if !s.proxies.Secure(r) && !s.proxies.Client(r).IsLoopback() && !probes[r.URL.Path] {
 			s.errors.Write(w, r, api.New(api.HTTPSRequired, "This server answers plain HTTP on its own machine only; use HTTPS"))
 			return
 		}

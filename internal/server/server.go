@@ -84,7 +84,7 @@ func Open(ctx context.Context, c Config, version string, log *slog.Logger) (*Ser
 	}
 	s := &Server{config: c, version: version, log: log, listener: listener, URL: c.publicURL(listener.Addr())}
 	if err := s.open(ctx); err != nil {
-		s.close()
+		_ = s.close() // what went wrong first is what counts
 		return nil, err
 	}
 	return s, nil

@@ -42,7 +42,7 @@ func (r *tester) payload(t *testing.T, verb engine.Verb, c *Client) any {
 
 // testMethods tries every method that the paths do not have.
 func (r *tester) testMethods(t *testing.T) {
-	_, id := r.object(t, r.admin)
+	id := r.object(t, r.admin)
 	for path, template := range map[string]string{r.collection(r.parent): r.k.Path, r.item(r.parent, id): r.k.Path + "/{id}"} {
 		allow := []string{http.MethodOptions}
 		for _, op := range operation.All() {
@@ -72,7 +72,7 @@ func (r *tester) testMethods(t *testing.T) {
 }
 
 func (r *tester) testUnauthenticated(t *testing.T) {
-	_, id := r.object(t, r.admin)
+	id := r.object(t, r.admin)
 	strangers := []Caller{
 		{},
 		{Key: r.Admin.Key, Secret: "wrong"},
@@ -105,13 +105,13 @@ func (r *tester) testUnauthenticated(t *testing.T) {
 // testNoRole is about callers without any role: they see nothing, and may do
 // nothing.
 func (r *tester) testNoRole(t *testing.T) {
-	_, id := r.object(t, r.admin)
+	id := r.object(t, r.admin)
 	before := r.hidden(t, r.admin, id)
 	for _, c := range []*Client{r.nobody, r.member} {
 		r.each(t, r.parent, id, func(verb engine.Verb, op operation.Operation, path string) {
 			switch verb {
 			case engine.List:
-				for _, p := range r.walk(t, c, r.at(c, r.parent, nil), "next") {
+				for _, p := range r.walk(t, c, r.at(c, r.parent, nil)) {
 					if slices.Contains(p.ids, id) {
 						t.Errorf("a caller without a role sees %s in the list", id)
 					}
@@ -197,7 +197,7 @@ func (r *tester) owned(t *testing.T, c *Client, mayCreate bool) string {
 
 func (r *tester) checkOwner(t *testing.T, c *Client, id string, may func(engine.Verb) bool) {
 	t.Helper()
-	_, foreign := r.object(t, r.admin)
+	foreign := r.object(t, r.admin)
 	path := r.item(r.parent, id)
 	c.Do(t, http.MethodGet, path, nil).Want(t, r.op(t, engine.Read).Success)
 	if got := r.ids(t, c, r.parent, nil); !slices.Contains(got, id) || slices.Contains(got, foreign) {
@@ -235,7 +235,7 @@ func (r *tester) testActions(t *testing.T) {
 		if !ok {
 			t.Fatalf("there is no operation %s", action.Operation)
 		}
-		_, id := r.object(t, r.admin)
+		id := r.object(t, r.admin)
 		before := r.hidden(t, r.admin, id)
 		at := func(id string) string { return strings.ReplaceAll(op.Path, "{id}", url.PathEscape(id)) }
 		for _, c := range []*Client{r.nobody, r.member, r.other} {
@@ -267,7 +267,7 @@ func (r *tester) testActions(t *testing.T) {
 // testWall is about the administrator of another organization, who cannot see,
 // list, change or delete an object, nor learn that there is one.
 func (r *tester) testWall(t *testing.T) {
-	_, id := r.object(t, r.admin)
+	id := r.object(t, r.admin)
 	before := r.hidden(t, r.admin, id)
 	parent := r.parentOf(t, r.other)
 	unknown := "zz-000000"
@@ -380,7 +380,7 @@ func (r *tester) testParents(t *testing.T) {
 	if r.spec.Parent == nil {
 		return
 	}
-	_, id := r.object(t, r.admin)
+	id := r.object(t, r.admin)
 	elsewhere := r.spec.Parent(t, r.admin)
 	if r.has(engine.List) && len(r.ids(t, r.admin, elsewhere, nil)) != 0 {
 		t.Errorf("a new parent has objects")

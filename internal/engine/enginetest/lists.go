@@ -103,8 +103,8 @@ func (r *tester) at(c *Client, parent string, query url.Values) string {
 	return r.collection(parent) + "?" + q.Encode()
 }
 
-// walk follows the links of the name from a page on and returns all pages.
-func (r *tester) walk(t *testing.T, c *Client, at, link string) []page {
+// walk follows the next links from a page on and returns all pages.
+func (r *tester) walk(t *testing.T, c *Client, at string) []page {
 	t.Helper()
 	var pages []page
 	for at != "" {
@@ -113,7 +113,7 @@ func (r *tester) walk(t *testing.T, c *Client, at, link string) []page {
 		}
 		p := r.list(t, c, at)
 		pages = append(pages, p)
-		at = p.links[link]
+		at = p.links["next"]
 	}
 	return pages
 }
@@ -126,7 +126,7 @@ func (r *tester) ids(t *testing.T, c *Client, parent string, query url.Values) [
 		q[name] = values
 	}
 	var out []string
-	for _, p := range r.walk(t, c, r.at(c, parent, q), "next") {
+	for _, p := range r.walk(t, c, r.at(c, parent, q)) {
 		out = append(out, p.ids...)
 	}
 	return out
@@ -146,7 +146,7 @@ func (r *tester) several(t *testing.T, n int) []string {
 	t.Helper()
 	var out []string
 	for range n {
-		if _, id := r.object(t, r.admin); !slices.Contains(out, id) {
+		if id := r.object(t, r.admin); !slices.Contains(out, id) {
 			out = append(out, id)
 		}
 	}
@@ -161,7 +161,7 @@ func only(all, those []string) []string {
 func (r *tester) testList(t *testing.T) {
 	made := r.several(t, 3)
 	for _, size := range []int{1, 2, r.pageSize().Max} {
-		pages := r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {strconv.Itoa(size)}, "unknown": {"1"}}), "next")
+		pages := r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {strconv.Itoa(size)}, "unknown": {"1"}}))
 		var all []string
 		for i, p := range pages {
 			last := i == len(pages)-1
@@ -284,7 +284,7 @@ func (r *tester) testPageLinks(t *testing.T) {
 	}
 	r.several(t, 5)
 	start := r.at(r.admin, r.parent, url.Values{"page_size": {"2"}})
-	forward := r.walk(t, r.admin, start, "next")
+	forward := r.walk(t, r.admin, start)
 	last := forward[len(forward)-1]
 	if pages.First {
 		for _, p := range forward {
@@ -363,7 +363,7 @@ func (r *tester) shown(t *testing.T, id string) Answer {
 	if r.has(engine.Read) {
 		return r.read(t, id)
 	}
-	for _, p := range r.walk(t, r.admin, r.at(r.admin, r.parent, nil), "next") {
+	for _, p := range r.walk(t, r.admin, r.at(r.admin, r.parent, nil)) {
 		if i := slices.Index(p.ids, id); i >= 0 {
 			a := Answer{Raw: p.raw[i]}
 			if err := json.Unmarshal(a.Raw, &a.Body); err != nil {
@@ -397,7 +397,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			t.Errorf("%s=%s selects %q of %q, want %q (%s is one)", p.path, v, got, ids, want, id)
 		}
 		// The filter holds on every page.
-		for _, page := range r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{p.path: {v}, "page_size": {"1"}}), "next") {
+		for _, page := range r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{p.path: {v}, "page_size": {"1"}})) {
 			for n := range page.raw {
 				var body map[string]any
 				if err := json.Unmarshal(page.raw[n], &body); err != nil {

@@ -114,7 +114,7 @@ func migrateSQLite(ctx context.Context, path string, opts Options) error {
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	return migrator{
 		files: files, newest: newest, opts: opts,
 		version: func(ctx context.Context) (int64, error) { return sqliteVersion(ctx, c) },
@@ -146,7 +146,7 @@ func upSQLite(ctx context.Context, path string, files fs.FS) ([]*goose.Migration
 	if err != nil {
 		return nil, err
 	}
-	defer handle.Close()
+	defer func() { _ = handle.Close() }()
 	handle.SetMaxOpenConns(1)
 	provider, err := goose.NewProvider(goose.DialectSQLite3, handle, files)
 	if err != nil {

@@ -59,7 +59,7 @@ func postgresVersion(ctx context.Context, pool *pgxpool.Pool) (version int64, er
 // replicas get in each other's way.
 func upPostgres(ctx context.Context, pool *pgxpool.Pool, files fs.FS, locker lock.SessionLocker) ([]*goose.MigrationResult, error) {
 	handle := stdlib.OpenDBFromPool(pool)
-	defer handle.Close()
+	defer func() { _ = handle.Close() }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, handle, files, goose.WithSessionLocker(locker))
 	if err != nil {
 		return nil, err

@@ -108,8 +108,8 @@ func TestConcurrentOpen(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if got := int64(0); !failed {
-				if got = count(t, stores[0]); got != n {
+			if !failed {
+				if got := count(t, stores[0]); got != n {
 					t.Errorf("%d rows", got)
 				}
 			}

@@ -81,7 +81,7 @@ func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return pool, postgresError(ctx, err)
 }
 
-func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
+func (b *postgresBackend) read(_ context.Context, fn func(conn) error) error {
 	return fn(postgresConn{b.pool})
 }
 

@@ -151,7 +151,7 @@ func TestServerStopped(t *testing.T) {
 	label := fmt.Sprint("stopped-", time.Now().UnixNano())
 	var w *told
 	var err error
-	pprof.Do(t.Context(), pprof.Labels("test", label), func(ctx context.Context) {
+	pprof.Do(t.Context(), pprof.Labels("test", label), func(context.Context) {
 		if s, err = OpenPostgres(t.Context(), url, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err == nil {
 			w = watch(t, s)
 		}

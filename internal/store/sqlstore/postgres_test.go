@@ -102,7 +102,7 @@ func TestPostgresErrors(t *testing.T) {
 		wrapped := fmt.Errorf("wrapped: %w", c.err)
 		got := postgresError(c.ctx, wrapped)
 		for _, class := range []error{errDuplicate, errRetry, store.ErrUnavailable, context.Canceled} {
-			if errors.Is(got, class) != (class == c.want) {
+			if errors.Is(got, class) != (class == c.want) { //nolint:errorlint // which row of the table it is
 				t.Errorf("%#v becomes %v, want %v", c.err, got, c.want)
 			}
 		}
@@ -170,7 +170,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := openPostgres(t, pgtest.URL(t), Options{})
 	runs := 0
-	err := s.(*db).backend.update(t.Context(), func(c conn) error {
+	err := s.(*db).backend.update(t.Context(), func(conn) error {
 		runs++
 		return fmt.Errorf("%w: always", errRetry)
 	})

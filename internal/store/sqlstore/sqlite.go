@@ -140,7 +140,7 @@ func createSQLiteFile(dir, path string) error {
 	if err != nil {
 		return fmt.Errorf("data directory %s must be writable: %w", dir, err)
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }() // gone already when all went well
 	if err := temp.Close(); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
@@ -156,7 +156,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	if err := d.Sync(); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}

@@ -42,7 +42,7 @@ func openSQLiteConn(path string, flags sqlite.OpenFlags, cacheKiB int, pragmas .
 	s := &sqliteConn{conn: c, statements: make(map[string]*sqlite.Stmt)}
 	for _, pragma := range append(pragmas, "mmap_size = 0", fmt.Sprintf("cache_size = -%d", cacheKiB)) {
 		if _, err := s.exec(context.Background(), "PRAGMA "+pragma, nil); err != nil {
-			c.Close()
+			_ = c.Close()
 			return nil, err
 		}
 	}
@@ -80,14 +80,14 @@ func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func
 			break
 		}
 		if err := row(scan); err != nil {
-			stmt.Reset()
+			_ = stmt.Reset() // what the reader said counts
 			return err
 		}
 	}
 	// Reset ends the statement's read of the database, which would hold back
 	// checkpoints otherwise; what was bound may be large and is let go.
 	err = stmt.Reset()
-	stmt.ClearBindings()
+	_ = stmt.ClearBindings() // it cannot fail
 	return sqliteError(err)
 }
 
@@ -102,7 +102,7 @@ func (s *sqliteConn) prepare(sql string) (*sqlite.Stmt, error) {
 	}
 	if len(s.statements) >= maxStatements {
 		for text, stmt := range s.statements {
-			stmt.Finalize()
+			_ = stmt.Finalize() // it repeats the error of the last step
 			delete(s.statements, text)
 		}
 	}

@@ -184,7 +184,7 @@ func text(t testing.TB, s store.Store, sql string) (value string) {
 func TestReadOnlyDirectory(t *testing.T) {
 	t.Parallel()
 	// t.TempDir is below a directory that only its owner may enter.
-	dir, err := os.MkdirTemp("", "weir-readonly-*")
+	dir, err := os.MkdirTemp("", "weir-readonly-*") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

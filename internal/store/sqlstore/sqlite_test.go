@@ -251,7 +251,7 @@ func TestLostTransactionRunsAgainAlone(t *testing.T) {
 			}
 			return boom
 		})
-		if err != boom {
+		if err != boom { //nolint:errorlint // the contract promises the error as it is
 			t.Errorf("the culprit: %v", err)
 		}
 	})

@@ -107,15 +107,15 @@ func (w *writer) submit(ctx context.Context, fn func(conn) error, alone bool) er
 			return err
 		}
 	}
-	keep, handedBack := false, false
+	handedBack := false
 	defer func() {
 		if !handedBack { // fn panicked
 			r.ran <- false
 		}
 	}()
 	err := fn(w.conn)
-	keep, handedBack = err == nil, true
-	r.ran <- keep
+	handedBack = true
+	r.ran <- err == nil
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func pinsShare(b *bench) {
 
 // oneWinner checks that all but one of the errors are *ErrTaken and returns
 // who won.
-func (b *bench) oneWinner(errs []error, name string) int {
+func (b *bench) oneWinner(errs []error) int {
 	b.Helper()
 	winner, winners := 0, 0
 	for i, err := range errs {
@@ -182,7 +182,7 @@ func nameRace(b *bench) {
 		name := fmt.Sprint("name-", round)
 		id := func(i int) string { return fmt.Sprintf("a-%d-%d", round, i) }
 		errs := together(12, func(i int) error { return b.insert(b.row(id(i), name)) })
-		winner := b.oneWinner(errs, name)
+		winner := b.oneWinner(errs)
 		for i, err := range errs {
 			if i != winner {
 				b.wantTaken(err, id(winner), name)
@@ -205,7 +205,7 @@ func renameRace(b *bench) {
 			}
 			return b.insert(b.row(id(i), name))
 		})
-		winner := b.oneWinner(errs, name)
+		winner := b.oneWinner(errs)
 		for i, err := range errs {
 			if i != winner {
 				b.wantTaken(err, id(winner), name)
@@ -216,7 +216,7 @@ func renameRace(b *bench) {
 
 func idRace(b *bench) {
 	errs := together(12, func(i int) error { return b.insert(b.row("a-1", fmt.Sprint("name-", i))) })
-	winner := b.oneWinner(errs, "")
+	winner := b.oneWinner(errs)
 	for i, err := range errs {
 		if i != winner {
 			b.wantTaken(err, "a-1", "")
@@ -259,7 +259,7 @@ func nameHandover(b *bench) {
 func deleteRace(b *bench) {
 	b.add("a-1")
 	errs := together(8, func(int) error { return b.remove("a-1") })
-	winner := b.oneWinner(errs, "")
+	winner := b.oneWinner(errs)
 	for i, err := range errs {
 		if i != winner {
 			b.wantNotFound("delete", err)

@@ -121,19 +121,16 @@ func (b *bench) row(id, name string) *store.Row {
 }
 
 // add inserts rows with the IDs given.
-func (b *bench) add(ids ...string) []*store.Row {
+func (b *bench) add(ids ...string) {
 	b.Helper()
-	rows := make([]*store.Row, len(ids))
 	b.update(func(tx store.Tx) error {
-		for i, id := range ids {
-			rows[i] = b.row(id, "")
-			if err := tx.Insert(b.ctx, rows[i], nil); err != nil {
+		for _, id := range ids {
+			if err := tx.Insert(b.ctx, b.row(id, ""), nil); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return rows
 }
 
 // insert stores the row in a transaction of its own.

@@ -33,8 +33,8 @@ func rollbackOnError(b *bench) {
 	if got, err := b.Get(b.ctx, b.org, kept.Key); err != nil || string(got.Body) != string(kept.Body) || got.Name != "kept" || got.Version != 1 {
 		b.Errorf("got %+v, %v", got, err)
 	}
-	b.mustInsert(b.row("a-1", "name")) // neither was ever taken
-	if err := b.Store.Update(b.ctx, func(store.Tx) error { return boom }); err != boom {
+	b.mustInsert(b.row("a-1", "name"))                                                   // neither was ever taken
+	if err := b.Store.Update(b.ctx, func(store.Tx) error { return boom }); err != boom { //nolint:errorlint // the contract promises the error as it is
 		b.Errorf("error %v is not the one that fn returned", err)
 	}
 }

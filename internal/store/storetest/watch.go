@@ -163,7 +163,7 @@ func rolledBackIsNotTold(b *bench) {
 		mu.Lock()
 		defer mu.Unlock()
 		if (err == nil) != told[id] {
-			return fmt.Errorf("told %v with error %v", told[id], err)
+			return fmt.Errorf("told %v with error %w", told[id], err)
 		}
 		return nil
 	}) {

@@ -1,0 +1,219 @@
+package terraform_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weirhq/weir/weirtest"
+)
+
+// scenarios are the configurations, by their folders.
+var scenarios = map[string]scenario{
+	"api_key": {
+		made:   2,
+		update: []string{"-var", "name=ci-2"}, updated: "0 added, 1 changed, 0 destroyed",
+		first:  func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci") },
+		second: func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci-2") },
+	},
+	"environment": {
+		made:   2,
+		update: []string{"-var", "name=production", "-var", "package=ADVANCED"}, updated: "0 added, 2 changed, 0 destroyed",
+		first: func(t *testing.T, w *weirtest.Server, o outputs) {
+			checkEnvironments(t, w, o, "staging", "ESSENTIALS")
+		},
+		second: func(t *testing.T, w *weirtest.Server, o outputs) {
+			checkEnvironments(t, w, o, "production", "ADVANCED")
+		},
+	},
+	"group_mapping": {
+		made:   2,
+		update: []string{"-var", `filter="platform" in groups`, "-var", "description=Who runs it"}, updated: "0 added, 1 changed, 0 destroyed",
+		first: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkMapping(o, `"engineering" in groups`, "Who builds it")
+		},
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkMapping(o, `"platform" in groups`, "Who runs it")
+		},
+	},
+	"invitation": {
+		made:   1,
+		update: []string{"-var", "email=doc@example.com"}, updated: "1 added, 0 changed, 1 destroyed",
+		replaced: []string{"confluent_invitation.guest"},
+		flagged:  1,
+		first: func(t *testing.T, w *weirtest.Server, o outputs) {
+			checkInvitation(t, w, o, "Marty.McFly@example.com")
+		},
+		second: func(t *testing.T, w *weirtest.Server, o outputs) {
+			checkInvitation(t, w, o, "doc@example.com")
+			a := w.Do(http.MethodGet, "/iam/v2/invitations?status=INVITE_STATUS_DEACTIVATED", nil)
+			if data, _ := a.Body["data"].([]any); len(data) != 1 {
+				t.Errorf("the first invitation is not deactivated: %s", a.Raw)
+			}
+		},
+	},
+	"many": {
+		options: []string{"-parallelism=50"},
+		made:    40,
+		update:  []string{"-var", "description=One of very many"}, updated: "0 added, 40 changed, 0 destroyed",
+		first:  func(_ *testing.T, _ *weirtest.Server, o outputs) { checkMany(o, "One of many") },
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) { checkMany(o, "One of very many") },
+	},
+	"organization": {
+		first: checkOrganization,
+	},
+	"role_binding": {
+		made:   5,
+		update: []string{"-var", "role=DataDiscovery"}, updated: "1 added, 0 changed, 1 destroyed",
+		replaced: []string{"confluent_role_binding.environment"},
+		flagged:  1,
+		first:    func(t *testing.T, w *weirtest.Server, o outputs) { checkBindings(t, w, o, "EnvironmentAdmin") },
+		second:   func(t *testing.T, w *weirtest.Server, o outputs) { checkBindings(t, w, o, "DataDiscovery") },
+	},
+	"service_account": {
+		made:   2,
+		update: []string{"-var", "name=sales", "-var", "description=Reads orders"}, updated: "0 added, 2 changed, 0 destroyed",
+		first: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkAccounts(o, "orders", "Writes orders from the shop")
+		},
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) { checkAccounts(o, "sales", "Reads orders") },
+	},
+	"team": {
+		made:   4,
+		update: []string{"-var", "team=billing"}, updated: "0 added, 3 changed, 0 destroyed",
+		first: checkTeam, second: checkTeam,
+	},
+}
+
+func checkKey(t *testing.T, w *weirtest.Server, o outputs, name string) {
+	t.Helper()
+	o.want(map[string]any{
+		"key.display_name": name, "key.description": "Lets the pipeline in as " + name,
+		"key.owner.0.kind": "ServiceAccount", "key.owner.0.api_version": "iam/v2",
+	})
+	o.same("owner", "key.owner.0.id")
+	if secret := o.text("key.secret"); len(secret) != 64 || !strings.HasPrefix(secret, "cflt") {
+		t.Errorf("the secret has %d characters", len(secret))
+	}
+	if a := w.As(o.text("key.id"), o.text("key.secret")).Do(http.MethodGet, "/org/v2/environments", nil); a.Status != http.StatusOK {
+		t.Errorf("the key gets %d %s", a.Status, a.Raw)
+	}
+}
+
+func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg string) {
+	t.Helper()
+	o.want(map[string]any{
+		"governed.display_name": name, "governed.stream_governance.0.package": pkg,
+		"governed.resource_name": "crn://confluent.cloud/organization=" + w.OrganizationID + "/environment=" + o.text("governed.id"),
+		"plain.display_name":     name + " without governance", "plain.stream_governance.0.package": "",
+		"by_id.display_name": name, "by_id.stream_governance.0.package": pkg,
+	})
+	o.same("governed.id", "by_id.id")
+	o.same("governed.resource_name", "by_id.resource_name")
+	o.same("plain.id", "by_name.id")
+	for _, id := range []string{w.EnvironmentID, o.text("governed.id"), o.text("plain.id")} {
+		if !strings.Contains(fmt.Sprint(o.at("all")), id) {
+			t.Errorf("%s is not in %v", id, o.at("all"))
+		}
+	}
+	if all := o.at("all").([]any); len(all) != 3 {
+		t.Errorf("the environments are %v", all)
+	}
+}
+
+func checkMapping(o outputs, filter, description string) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"engineers.display_name": "engineers", "engineers.filter": filter, "engineers.description": description,
+		"by_id.filter": filter, "by_name.description": description,
+	})
+	o.same("engineers.id", "by_id.id", "by_name.id")
+}
+
+func checkInvitation(t *testing.T, w *weirtest.Server, o outputs, email string) {
+	t.Helper()
+	o.want(map[string]any{"guest.email": email, "guest.auth_type": "AUTH_TYPE_LOCAL", "by_id.email": email})
+	for _, field := range []string{"id", "status", "expires_at", "user.0.id", "creator.0.id"} {
+		o.same("guest."+field, "by_id."+field)
+	}
+	if a := w.Do(http.MethodGet, "/iam/v2/users/"+o.text("guest.user.0.id"), nil); a.Status != http.StatusOK || a.Body["email"] != email {
+		t.Errorf("the invited user: %d %s", a.Status, a.Raw)
+	}
+}
+
+func checkMany(o outputs, description string) {
+	o.t.Helper()
+	o.want(map[string]any{"descriptions": []any{description}})
+	var ids []string
+	for _, id := range o.at("ids").([]any) {
+		ids = append(ids, fmt.Sprint(id))
+	}
+	slices.Sort(ids)
+	if len(slices.Compact(ids)) != 40 {
+		o.t.Errorf("the service accounts are %v", ids)
+	}
+}
+
+func checkOrganization(t *testing.T, w *weirtest.Server, o outputs) {
+	t.Helper()
+	o.want(map[string]any{
+		"organization.id":            w.OrganizationID,
+		"organization.resource_name": "crn://confluent.cloud/organization=" + w.OrganizationID,
+		"by_id.email":                w.Email, "by_id.kind": "User", "by_id.api_version": "iam/v2",
+	})
+	o.same("by_id.id", "users.0", "by_email.id", "by_name.id")
+	if users := o.at("users").([]any); len(users) != 1 {
+		t.Errorf("the users are %v", users)
+	}
+}
+
+func checkBindings(t *testing.T, w *weirtest.Server, o outputs, role string) {
+	t.Helper()
+	o.want(map[string]any{
+		"environment.principal": "User:" + o.text("operator"), "environment.role_name": role,
+		"service_account.principal": "User:" + o.text("operator"), "service_account.role_name": "ResourceOwner",
+		"service_account.crn_pattern": "crn://confluent.cloud/organization=" + w.OrganizationID + "/service-account=" + o.text("app"),
+	})
+	for _, field := range []string{"id", "principal", "role_name", "crn_pattern"} {
+		o.same("environment."+field, "by_id."+field)
+	}
+	a := w.Do(http.MethodGet, "/iam/v2/role-bindings?crn_pattern="+o.text("environment.crn_pattern"), nil)
+	if data, _ := a.Body["data"].([]any); len(data) != 1 || data[0].(map[string]any)["role_name"] != role {
+		t.Errorf("the environment has the bindings %s", a.Raw)
+	}
+}
+
+func checkAccounts(o outputs, name, description string) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"described.display_name": name, "described.description": description,
+		"described.kind": "ServiceAccount", "described.api_version": "iam/v2",
+		"plain.display_name": name + "-plain", "plain.description": "",
+		"by_id.display_name": name, "by_name.description": description,
+	})
+	o.same("described.id", "by_id.id", "by_name.id")
+}
+
+// checkTeam looks at what the team's key may do: administer its environment,
+// and not see another.
+func checkTeam(t *testing.T, w *weirtest.Server, o outputs) {
+	t.Helper()
+	c := w.As(o.text("key"), o.text("secret"))
+	const path = "/org/v2/environments"
+	a := c.Do(http.MethodGet, path, nil)
+	if data, _ := a.Body["data"].([]any); len(data) != 1 || data[0].(map[string]any)["id"] != o.text("environment") {
+		t.Errorf("the team sees %d %s", a.Status, a.Raw)
+	}
+	if a := c.Do(http.MethodGet, path+"/"+w.EnvironmentID, nil); a.Status != http.StatusNotFound {
+		t.Errorf("the first environment: %d %s", a.Status, a.Raw)
+	}
+	if a := c.Do(http.MethodPost, path, map[string]any{"display_name": "more"}); a.Status != http.StatusForbidden {
+		t.Errorf("another environment: %d %s", a.Status, a.Raw)
+	}
+	name := c.Do(http.MethodGet, path+"/"+o.text("environment"), nil).Body["display_name"]
+	if a := c.Do(http.MethodPatch, path+"/"+o.text("environment"), map[string]any{"display_name": name}); a.Status != http.StatusOK {
+		t.Errorf("its own environment: %d %s", a.Status, a.Raw)
+	}
+}

@@ -1,0 +1,255 @@
+package invitation
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/store"
+)
+
+const (
+	// maxBody bounds a form, in bytes: a name of 255 and two passwords of 128
+	// characters, each of up to twelve bytes when encoded, fit well.
+	maxBody = 16 << 10
+	// hashesAtOnce bounds how many passwords are hashed at a time, each in
+	// 64 MiB.
+	hashesAtOnce = 2
+)
+
+// Handler serves the page at Path, where invited people sign up. It works
+// without JavaScript, under any public URL.
+//
+// The link alone lets one in, so it is kept from others: the page may not be
+// stored, framed, or tell other sites where one comes from. A request that
+// reads changes nothing: programs that look at the links in mail do not spend
+// them.
+type Handler struct {
+	engine *engine.Engine
+	admit  func(http.ResponseWriter, *http.Request) error
+	page   *template.Template
+	policy string
+	// hashing holds a place for each password that may be hashed now.
+	hashing chan struct{}
+	hash    func(password string) (string, error)
+}
+
+// NewHandler returns the handler. Admit is asked before a form is looked at; an
+// error means that its sender has to wait, and is answered with 429. It may set
+// headers such as Retry-After.
+func NewHandler(e *engine.Engine, admit func(http.ResponseWriter, *http.Request) error) (*Handler, error) {
+	page, err := template.ParseFS(assets, "assets/page.html", "assets/style.css")
+	if err != nil {
+		return nil, fmt.Errorf("invitation: %w", err)
+	}
+	style, err := assets.ReadFile("assets/style.css")
+	if err != nil {
+		return nil, fmt.Errorf("invitation: %w", err)
+	}
+	sum := sha256.Sum256(style)
+	return &Handler{
+		engine: e, admit: admit, page: page,
+		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		hashing: make(chan struct{}, hashesAtOnce), hash: authn.HashPassword,
+	}, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Security-Policy", h.policy)
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Robots-Tag", "noindex")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		h.show(w, r)
+	case http.MethodPost:
+		h.accept(w, r)
+	default:
+		header.Set("Allow", "GET, HEAD, POST")
+		h.write(w, r, http.StatusMethodNotAllowed, notice("This page cannot do that", "Open it with the link in your mail."))
+	}
+}
+
+// show answers with the form.
+func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
+	o, _, err := h.find(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	v, err := h.form(r.Context(), o)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.write(w, r, http.StatusOK, v)
+}
+
+// accept takes the form.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
+	if err := h.admit(w, r); err != nil {
+		h.write(w, r, http.StatusTooManyRequests, notice("Too many attempts", "Wait a moment, then send the form again."))
+		return
+	}
+	o, t, err := h.find(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		status := http.StatusBadRequest
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		h.write(w, r, status, notice("The form could not be read", "Open the link in your mail again and fill in the form there."))
+		return
+	}
+	v, err := h.form(r.Context(), o)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	f := readForm(r.PostForm)
+	v.FullName = f.name
+	if v.Problems = f.problems(v.Email); len(v.Problems) > 0 {
+		h.write(w, r, http.StatusUnprocessableEntity, v)
+		return
+	}
+	if err := h.signUp(r.Context(), t, f); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.engine.Log.InfoContext(r.Context(), "an invitation was accepted", "invitation", o.ID, "request_id", api.RequestID(r.Context()))
+	v.Title, v.Form, v.Done = "Welcome", false, true
+	h.write(w, r, http.StatusOK, v)
+}
+
+// find returns the invitation of the request's link, where it is open.
+func (h *Handler) find(r *http.Request) (*engine.Object, token, error) {
+	t, ok := parseToken(r.URL.Query().Get("token"))
+	if !ok {
+		return nil, t, store.ErrNotFound
+	}
+	o, err := iam.FindInvitation(r.Context(), h.engine.Store, t.id, t.hash(h.engine))
+	if err != nil {
+		return nil, t, err
+	}
+	return o, t, iam.InvitationOpen(o, h.engine.Now())
+}
+
+// signUp makes the user active. The hash is made before the transaction, which
+// others may be waiting for.
+func (h *Handler) signUp(ctx context.Context, t token, f form) error {
+	password, err := h.hashed(ctx, f.password)
+	if err != nil {
+		return err
+	}
+	return h.engine.Store.Update(ctx, func(tx store.Tx) error {
+		return iam.AcceptInvitation(ctx, h.engine, tx, t.id, t.hash(h.engine), f.name, password)
+	})
+}
+
+// errBusy means that no place for another hash came free in time.
+var errBusy = errors.New("too many passwords to hash at once")
+
+func (h *Handler) hashed(ctx context.Context, password string) (string, error) {
+	select {
+	case h.hashing <- struct{}{}:
+		defer func() { <-h.hashing }()
+		return h.hash(password)
+	case <-ctx.Done():
+		return "", errBusy
+	}
+}
+
+// fail tells the person what is wrong with the link, or that the fault is not
+// theirs.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var closed *iam.InvitationClosedError
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		h.write(w, r, http.StatusNotFound, notice("This link is not valid",
+			"Open it exactly as it stands in the mail. If you were sent more than one mail, only the link in the newest works."))
+	case errors.As(err, &closed) && closed.Status == iam.StatusAccepted:
+		h.write(w, r, http.StatusGone, notice("This link was already used",
+			"A link works once, and with this one an account was activated. Sign in with the e-mail address that was invited and the password chosen then. If that was not you, tell the administrator who invited you."))
+	case errors.As(err, &closed) && closed.Status == iam.StatusExpired:
+		h.write(w, r, http.StatusGone, notice("This link has expired",
+			"Ask the administrator who invited you for another invitation."))
+	case errors.As(err, &closed):
+		h.write(w, r, http.StatusGone, notice("This invitation was withdrawn",
+			"Ask the administrator who invited you if you think that it should not have been."))
+	case errors.Is(err, errBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		w.Header().Set("Retry-After", strconv.Itoa(5))
+		h.write(w, r, http.StatusServiceUnavailable, notice("Try again in a moment",
+			"The server is too busy just now. Your link is still good."))
+	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
+		// The person is gone, and nobody reads an answer.
+	default:
+		h.engine.Log.ErrorContext(r.Context(), "the invitation page failed", "request_id", api.RequestID(r.Context()), "error", err)
+		h.write(w, r, http.StatusInternalServerError, notice("Something went wrong",
+			"The server could not do this. Try again later, or tell the administrator who invited you."))
+	}
+}
+
+// view is what the page shows: a form, a welcome, or a notice.
+type view struct {
+	facts
+	Title, Text string
+	Form, Done  bool
+	FullName    string
+	// Problems are what is wrong with the form, by field.
+	Problems map[string]string
+}
+
+func notice(title, text string) view { return view{Title: title, Text: text} }
+
+// form returns the view with the empty form. Where an administrator has given
+// the user a name already, it stands there to be confirmed.
+func (h *Handler) form(ctx context.Context, o *engine.Object) (view, error) {
+	f, err := factsOf(ctx, h.engine.Store, o)
+	if err != nil {
+		return view{}, err
+	}
+	v := view{facts: f, Title: "Join " + f.Organization, Form: true}
+	row, err := h.engine.Store.Get(ctx, o.Org, store.Key{Kind: iam.User.Key(), ID: o.Doc.String("user.id")})
+	if err != nil {
+		return v, err
+	}
+	user, err := iam.User.Decode(row)
+	if err != nil {
+		return v, err
+	}
+	v.FullName = user.Doc.String("full_name")
+	return v, nil
+}
+
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, v view) {
+	var b bytes.Buffer
+	if err := h.page.ExecuteTemplate(&b, "page.html", v); err != nil {
+		h.engine.Log.ErrorContext(r.Context(), "the invitation page cannot be rendered", "request_id", api.RequestID(r.Context()), "error", err)
+		http.Error(w, "The page cannot be shown; the server's log says why.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a client that went away is no concern of ours
+}
