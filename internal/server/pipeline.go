@@ -171,9 +171,9 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 	})
 }
 
-// probes are the paths that hold no secret and that load balancers and
-// collectors ask for without TLS.
-var probes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+// probes are the paths that tell nothing and that load balancers ask for
+// without TLS.
+var probes = map[string]bool{"/healthz": true, "/readyz": true}
 
 // withSecureTransport refuses plain HTTP from anywhere but this machine, unless
 // a trusted proxy says that it terminated TLS.
