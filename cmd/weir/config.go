@@ -37,6 +37,8 @@ const (
 	trustedProxy       = "trusted-proxy"
 	rateLimitPrincipal = "rate-limit-principal"
 	rateLimitAddress   = "rate-limit-address"
+	smtpURL            = "smtp-url"
+	mailFrom           = "mail-from"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -72,6 +74,8 @@ func serveFlags(f *pflag.FlagSet) {
 	f.StringSlice(trustedProxy, nil, "`CIDR` of proxies that terminate TLS and are believed about the client's address; may be repeated")
 	f.Int(rateLimitPrincipal, 100, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
+	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
+	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
 }
 
 // load reads the settings: a flag wins over the environment, the environment
@@ -143,14 +147,24 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: k.Strings(trustedProxy),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitAddress: k.Int(rateLimitAddress),
+		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom),
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
 			OrganizationID: k.String(bootstrapOrganizationID),
 		},
 	}
+}
+
+// networks reads the list of trusted proxies, which a file may also give as one
+// text with commas.
+func networks(k *koanf.Koanf) []string {
+	if text, ok := k.Get(trustedProxy).(string); ok {
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	return k.Strings(trustedProxy)
 }
 
 // logger returns the log that the settings ask for.
@@ -190,6 +204,7 @@ func configCommand() *cobra.Command {
 				}
 			}
 			settings[databaseURL] = maskURL(k.String(databaseURL))
+			settings[smtpURL] = maskURL(k.String(smtpURL))
 			delete(settings, "help")
 			out, err := yaml.Parser().Marshal(settings)
 			if err != nil {
@@ -205,7 +220,7 @@ func configCommand() *cobra.Command {
 
 const mask = "xxxxx"
 
-// maskURL hides what is secret in a database URL: the password, wherever it
+// maskURL hides what is secret in the URL of a server: the password, wherever it
 // stands, and everything where it cannot be told what is what.
 func maskURL(text string) string {
 	if text == "" {

@@ -28,6 +28,9 @@ const (
 	RoleBindingKind = "iam/v2.RoleBinding"
 )
 
+// PrincipalPrefix stands before the ID of a principal in role bindings.
+const PrincipalPrefix = "User:"
+
 // Caller is who makes a request.
 type Caller struct {
 	*authz.Subject

@@ -110,6 +110,9 @@ func (d *Directory) remember(since uint64, fill func()) {
 // Key returns the organization and the record of the API key, or
 // store.ErrNotFound.
 func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, error) {
+	if !keyShape(id) {
+		return "", KeyRecord{}, store.ErrNotFound // no key was ever like this
+	}
 	if e, ok := d.keys.Get(id); ok {
 		return e.org, e.record, nil
 	}
@@ -118,7 +121,7 @@ func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, erro
 	}
 	since := d.now()
 	row, err := d.store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
-	if errors.Is(err, store.ErrNotFound) && len(id) <= KeyIDLength {
+	if errors.Is(err, store.ErrNotFound) {
 		d.remember(since, func() { d.unknown.Add(id, struct{}{}) })
 	}
 	if err != nil {
@@ -130,6 +133,18 @@ func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, erro
 	}
 	d.remember(since, func() { d.keys.Add(id, keyEntry{row.Org, record}) })
 	return row.Org, record, nil
+}
+
+func keyShape(id string) bool {
+	if len(id) != KeyIDLength {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 // Subject returns the principal with the roles that it holds.
@@ -148,27 +163,41 @@ func (d *Directory) Subject(ctx context.Context, org, principal string) (*authz.
 	return s, nil
 }
 
-// maxBindings is above every quota on a principal's role bindings.
+// maxBindings bounds what one principal's roles take in memory; bindings
+// beyond permit nothing.
 const maxBindings = 100_000
+
+// Binding is a stored role binding, as far as authorization reads it.
+type Binding struct {
+	Principal  string `json:"principal"`
+	RoleName   string `json:"role_name"`
+	CRNPattern string `json:"crn_pattern"`
+}
+
+// DecodeBinding reads the stored document of a role binding.
+func DecodeBinding(body []byte) (Binding, error) {
+	var b Binding
+	// The document has marks in its links, which are not in these fields.
+	if err := json.Unmarshal(api.AppendSpliced(nil, body, ""), &b); err != nil {
+		return b, fmt.Errorf("authn: stored role binding cannot be read: %w", err)
+	}
+	return b, nil
+}
 
 // bindings reads the roles that a principal holds.
 func (d *Directory) bindings(ctx context.Context, org, principal string) ([]authz.Binding, error) {
 	rows, err := d.store.List(ctx, store.Query{
 		Org: org, Kind: RoleBindingKind, Limit: maxBindings,
-		Where: []store.Condition{{Field: "principal", Values: []string{"User:" + principal}}},
+		Where: []store.Condition{{Field: "principal", Values: []string{PrincipalPrefix + principal}}},
 	})
 	if err != nil {
 		return nil, err
 	}
 	bindings := make([]authz.Binding, 0, len(rows))
 	for _, row := range rows {
-		var b struct {
-			RoleName   string `json:"role_name"`
-			CRNPattern string `json:"crn_pattern"`
-		}
-		// The document has marks in its links, which are not in these fields.
-		if err := json.Unmarshal(api.AppendSpliced(nil, row.Body, ""), &b); err != nil {
-			return nil, fmt.Errorf("authn: stored role binding %s cannot be read: %w", row.ID, err)
+		b, err := DecodeBinding(row.Body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", row.ID, err)
 		}
 		scope, err := crn.ParsePattern(b.CRNPattern)
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
+const knownKey = "KEY0000000000000"
+
 // shelf is a store of keys and bindings that counts its reads and can be
 // changed while one is under way.
 type shelf struct {
@@ -58,12 +60,12 @@ func changed(kind, id string) store.Change {
 
 func TestDirectoryRemembersAndForgets(t *testing.T) {
 	t.Parallel()
-	s := &shelf{owners: map[string]string{"KEY": "u-a"}, roles: map[string]string{"u-a": authz.OrganizationAdmin}}
+	s := &shelf{owners: map[string]string{knownKey: "u-a"}, roles: map[string]string{"u-a": authz.OrganizationAdmin}}
 	d := authn.NewDirectory(s)
 	ctx := t.Context()
 	read := func(wantOwner string, wantAdmin bool) {
 		t.Helper()
-		_, record, err := d.Key(ctx, "KEY")
+		_, record, err := d.Key(ctx, knownKey)
 		if wantOwner == "" {
 			if !errors.Is(err, store.ErrNotFound) {
 				t.Fatalf("the key is there: %v, %v", record, err)
@@ -98,19 +100,19 @@ func TestDirectoryRemembersAndForgets(t *testing.T) {
 	d.Changed(changed(authn.RoleBindingKind, "rb-1"))
 	read("u-a", false)
 
-	delete(s.owners, "KEY")
-	d.Changed(changed(authn.APIKeyKind, "KEY"))
+	delete(s.owners, knownKey)
+	d.Changed(changed(authn.APIKeyKind, knownKey))
 	read("", false)
 	before = s.reads
 	read("", false)
 	if s.reads != before {
 		t.Error("an unknown key is looked up again and again")
 	}
-	s.owners["KEY"] = "u-b"
-	d.Changed(changed(authn.APIKeyKind, "KEY"))
+	s.owners[knownKey] = "u-b"
+	d.Changed(changed(authn.APIKeyKind, knownKey))
 	read("u-b", false)
 
-	s.owners["KEY"], s.roles["u-b"] = "u-c", authz.OrganizationAdmin
+	s.owners[knownKey], s.roles["u-b"] = "u-c", authz.OrganizationAdmin
 	d.Changed(store.Change{All: true})
 	read("u-c", false)
 }
@@ -119,41 +121,41 @@ func TestDirectoryRemembersAndForgets(t *testing.T) {
 // revoked key would live on.
 func TestDirectoryDoesNotRememberWhatChangedMeanwhile(t *testing.T) {
 	t.Parallel()
-	s := &shelf{owners: map[string]string{"KEY": "u-a"}}
+	s := &shelf{owners: map[string]string{knownKey: "u-a"}}
 	d := authn.NewDirectory(s)
 	s.whileGet = func() {
 		s.mu.Lock()
-		delete(s.owners, "KEY")
+		delete(s.owners, knownKey)
 		s.whileGet = nil
 		s.mu.Unlock()
-		d.Changed(changed(authn.APIKeyKind, "KEY"))
+		d.Changed(changed(authn.APIKeyKind, knownKey))
 	}
-	if _, _, err := d.Key(t.Context(), "KEY"); err != nil {
+	if _, _, err := d.Key(t.Context(), knownKey); err != nil {
 		t.Fatalf("the read that was under way: %v", err)
 	}
-	if _, _, err := d.Key(t.Context(), "KEY"); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := d.Key(t.Context(), knownKey); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the key that was deleted meanwhile is remembered: %v", err)
 	}
 }
 
 func TestDirectoryIsBounded(t *testing.T) {
 	t.Parallel()
-	s := &shelf{owners: map[string]string{"KEY": "u-a"}}
+	s := &shelf{owners: map[string]string{knownKey: "u-a"}}
 	d := authn.NewDirectory(s)
-	if _, _, err := d.Key(t.Context(), "KEY"); err != nil {
+	if _, _, err := d.Key(t.Context(), knownKey); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 50_000 {
-		if _, _, err := d.Key(t.Context(), fmt.Sprint("UNKNOWN", i)); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err := d.Key(t.Context(), fmt.Sprintf("UNKNOWN%09d", i)); !errors.Is(err, store.ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
 	before := s.reads
-	if _, _, err := d.Key(t.Context(), "KEY"); err != nil || s.reads != before {
+	if _, _, err := d.Key(t.Context(), knownKey); err != nil || s.reads != before {
 		t.Error("made-up keys push out a real one")
 	}
 	// The first of the unknown ones has made room, so that it is read again.
-	if _, _, err := d.Key(t.Context(), "UNKNOWN0"); !errors.Is(err, store.ErrNotFound) || s.reads != before+1 {
+	if _, _, err := d.Key(t.Context(), "UNKNOWN000000000"); !errors.Is(err, store.ErrNotFound) || s.reads != before+1 {
 		t.Errorf("after 50,000 unknown keys all of them are remembered (%d reads)", s.reads-before)
 	}
 }

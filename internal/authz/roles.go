@@ -164,11 +164,7 @@ var roles = []Role{
 	},
 	{
 		Name: "ResourceKeyAdmin", Scopes: []Scope{Organization, Environment, CloudCluster},
-		Within: Grants{
-			"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "KsqlApiKey": crud, "TableflowApiKey": crud,
-			// A key can only be made for a resource that its maker can see.
-			"CloudCluster": {Describe}, "SchemaRegistry": {Describe}, "KsqlCluster": {Describe},
-		},
+		Within: Grants{"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "KsqlApiKey": crud, "TableflowApiKey": crud},
 	},
 	{
 		Name: ResourceOwner, Scopes: []Scope{Topic, Group, TransactionalID, SchemaSubject, KEK, KsqlCluster, Connector, ServiceAccount, IdentityPool, ProviderIntegration},

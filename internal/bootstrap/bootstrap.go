@@ -157,34 +157,23 @@ func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ow
 		return "", "", "", err
 	}
 	if owner == "" {
-		if owner, err = administrator(ctx, e, string(organization)); err != nil {
+		admins, err := iam.Administrators(ctx, e.Store, string(organization))
+		if err != nil {
 			return "", "", "", err
 		}
+		if len(admins) == 0 {
+			return "", "", "", errors.New("nobody in the organization is an OrganizationAdmin who can act: name the owner with --owner")
+		}
+		owner = admins[0]
+	}
+	if acts, err := iam.CanAct(ctx, e.Store, string(organization), owner); err != nil {
+		return "", "", "", err
+	} else if !acts {
+		return "", "", "", fmt.Errorf("the owner %q does not exist, or is a user who has not accepted the invitation yet", owner)
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
 	})
 	return id, secret, owner, err
-}
-
-// administrator finds a user who may do everything in the organization.
-func administrator(ctx context.Context, e *engine.Engine, organization string) (string, error) {
-	users, err := e.Store.List(ctx, store.Query{Org: organization, Kind: iam.User.Key(), Limit: 1000})
-	if err != nil {
-		return "", err
-	}
-	for _, u := range users {
-		held, err := e.Store.Count(ctx, store.Query{Org: organization, Kind: iam.RoleBinding.Key(), Limit: 1, Where: []store.Condition{
-			{Field: "principal", Values: []string{"User:" + u.ID}},
-			{Field: "role_name", Values: []string{authz.OrganizationAdmin}},
-		}})
-		if err != nil {
-			return "", err
-		}
-		if held > 0 {
-			return u.ID, nil
-		}
-	}
-	return "", errors.New("no user of the organization is an OrganizationAdmin: name the owner with --owner")
 }

@@ -20,8 +20,7 @@ const (
 	pendingSuffix   = ".pending"
 )
 
-// lines are the credentials as assignments. Values need no quoting: Check and
-// Choose allow printable ASCII, and single quotes are written out.
+// lines are the credentials as assignments that a shell reads.
 func (c Credentials) lines(url string) string {
 	var b strings.Builder
 	for _, v := range [][2]string{
@@ -59,6 +58,9 @@ func (c Credentials) Prepare(dataDir, url string) error {
 		return fmt.Errorf("write credentials: %w", err)
 	}
 	path := filepath.Join(dataDir, CredentialsFile+pendingSuffix)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write credentials: %w", err) // one that is there may be open to others
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write credentials: %w", err)
@@ -89,8 +91,9 @@ func Settle(ctx context.Context, s store.Store, dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("read credentials: %w", err)
 	}
-	_, after, _ := strings.Cut(string(content), "WEIR_ENVIRONMENT_ID=")
-	id, _, _ := strings.Cut(after, "\n")
+	id := string(content)
+	id = strings.TrimSpace(id[strings.LastIndex(id, "\nWEIR_ENVIRONMENT_ID=")+1:])
+	id = strings.TrimPrefix(id, "WEIR_ENVIRONMENT_ID=")
 	_, err = s.Get(ctx, "", store.Key{Kind: org.Environment.Key(), ID: id})
 	switch {
 	case errors.Is(err, store.ErrNotFound):

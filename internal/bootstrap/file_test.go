@@ -140,8 +140,17 @@ func TestPreparedCredentialsAreTheOwnersAlone(t *testing.T) {
 
 func TestPrepareSaysWhatFailed(t *testing.T) {
 	t.Parallel()
-	err := testCredentials().Prepare(filepath.Join(t.TempDir(), "no", "such", "directory"), "http://127.0.0.1:8080")
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "write credentials") {
+	// A folder that is not there is made; a file cannot hold one.
+	dir := t.TempDir()
+	if err := testCredentials().Prepare(filepath.Join(dir, "no", "such", "directory"), "http://127.0.0.1:8080"); err != nil {
+		t.Error(err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := testCredentials().Prepare(filepath.Join(file, "directory"), "http://127.0.0.1:8080")
+	if err == nil || !strings.Contains(err.Error(), "write credentials") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -154,6 +154,18 @@ func (p Proxies) Secure(r *http.Request) bool {
 	return said
 }
 
+// Local reports whether the request comes from this machine itself: over
+// loopback, and not from a trusted proxy that passes on somebody else's, which
+// shows in the headers that it adds.
+func (p Proxies) Local(r *http.Request) bool {
+	peer := peerOf(r)
+	if !peer.IsLoopback() {
+		return false
+	}
+	forwarded := joined(r, "X-Forwarded-For") + joined(r, "X-Forwarded-Proto") + joined(r, "Forwarded")
+	return !p.trusts(peer) || forwarded == ""
+}
+
 // nearest returns the last item of a list that is not empty, if any.
 func nearest(list string, cut func(string) (rest, last string)) string {
 	item := ""

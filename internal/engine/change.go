@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,12 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		w.New.Parent = doc.String(k.ParentField + ".id")
 	}
 
-	if locate := k.Hooks.Locate; locate != nil && len(problems) == 0 {
-		if err := locate(ctx, w); err != nil {
+	if locate := k.Hooks.Locate; locate != nil {
+		more, err := locate(ctx, w)
+		if err != nil {
 			return nil, err
 		}
+		problems = append(problems, more...)
 	}
 
 	// The question is asked of the scope that will hold the object, before
@@ -54,18 +57,23 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 // hold read-only fields.
 func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
 	w := &Write{Engine: e, Tx: tx, Verb: Create, New: o, Now: e.Now().UTC()}
+	var problems []api.Problem
 	if locate := o.Kind.Hooks.Locate; locate != nil {
-		if err := locate(ctx, w); err != nil {
+		var err error
+		if problems, err = locate(ctx, w); err != nil {
 			return err
 		}
 	}
-	return e.insert(ctx, w, nil)
+	return e.insert(ctx, w, problems)
 }
 
 // Save writes an existing object that Weir itself changed, in a transaction
-// that is under way and holds its lock.
+// that is under way and holds its lock. What changes in Private alone is no
+// update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
-	o.Updated = e.Now().UTC()
+	if !bytes.Equal(o.render(false), o.stored) {
+		o.Updated = e.Now().UTC()
+	}
 	return tx.Update(ctx, o.row(), e.entries(o))
 }
 
@@ -96,7 +104,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		case errors.As(err, &taken) && taken.Name == "" && !given:
 			continue // a random ID was used before: draw another one
 		case errors.As(err, &taken):
-			return e.conflict(o, taken)
+			return e.conflict(ctx, w, taken)
 		case err != nil:
 			return err
 		}
@@ -118,11 +126,7 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err != nil {
 		return nil, err
 	}
-	asks := q.kind.asks(Update)
-	if q.action != nil {
-		asks = q.action.Asks
-	}
-	if err := e.authorize(q, old, asks); err != nil {
+	if err := e.authorize(q, old, q.asks()); err != nil {
 		return nil, err
 	}
 	w.Old, w.New = old, old.clone()
@@ -144,7 +148,7 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	var taken *store.ErrTaken
 	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
 	case errors.As(err, &taken):
-		return nil, e.conflict(w.New, taken)
+		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
 		return nil, err
 	}
@@ -163,9 +167,9 @@ func (q *request) apply(ctx context.Context, w *Write) ([]api.Problem, error) {
 		}
 		return nil, q.action.Apply(ctx, w, body)
 	}
-	base := w.Old.Doc
+	base := w.New.Doc // a copy: what is set in the result must not show in w.Old
 	if q.op.Method == http.MethodPut {
-		base = replaceable(q.kind.Fields, w.Old.Doc)
+		base = replaceable(q.kind.Fields, w.New.Doc)
 	}
 	var problems []api.Problem
 	w.New.Doc, problems = merge(q.kind.Fields, base, q.body, "")
@@ -204,8 +208,8 @@ func replaceable(fields []Field, old Doc) Doc {
 // fill in the rest. Problems found before are reported together with its own.
 func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) error {
 	k := w.New.Kind
-	if len(problems) == 0 && k.Hooks.Validate != nil {
-		problems = k.Hooks.Validate(w)
+	if k.Hooks.Validate != nil {
+		problems = append(problems, k.Hooks.Validate(w)...)
 	}
 	unresolved, err := e.resolve(ctx, w)
 	if err != nil {
@@ -233,7 +237,7 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err != nil {
 		return nil, err
 	}
-	if err := e.authorize(q, old, q.kind.asks(Delete)); err != nil {
+	if err := e.authorize(q, old, q.asks()); err != nil {
 		return nil, err
 	}
 	w.Old = old
@@ -262,7 +266,7 @@ func (e *Engine) Remove(ctx context.Context, tx store.Tx, o *Object) error {
 }
 
 func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
-	doomed, err := e.doomed(ctx, cause.Tx, o)
+	doomed, err := e.doomed(ctx, cause, o)
 	if err != nil {
 		return err
 	}
@@ -278,12 +282,25 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 			return err
 		}
 	}
+	gone := map[*Kind][]*Object{}
+	for _, d := range doomed {
+		gone[d.Kind] = append(gone[d.Kind], d)
+	}
+	for k, objects := range gone {
+		if k.Hooks.AfterDelete == nil {
+			continue
+		}
+		if err := k.Hooks.AfterDelete(ctx, cause, objects); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // doomed returns the object and all that goes with it, locked, in the order in
 // which one leads to the other.
-func (e *Engine) doomed(ctx context.Context, tx store.Tx, o *Object) ([]*Object, error) {
+func (e *Engine) doomed(ctx context.Context, cause *Write, o *Object) ([]*Object, error) {
+	tx := cause.Tx
 	found := map[store.Key]bool{o.Key(): true}
 	out := []*Object{o}
 	type restriction struct{ on, by *Object }
@@ -317,7 +334,7 @@ func (e *Engine) doomed(ctx context.Context, tx store.Tx, o *Object) ([]*Object,
 	}
 	for _, r := range restricted {
 		if !found[r.by.Key()] {
-			return nil, inUse(r.on, r.by)
+			return nil, inUse(cause, r.on, r.by)
 		}
 	}
 	return out, nil
@@ -366,13 +383,20 @@ func (o *Object) onDelete(field string) OnDelete {
 	return Restrict
 }
 
-func inUse(o, by *Object) error {
+// inUse names who refers, unless that is hidden from the caller.
+func inUse(w *Write, o, by *Object) error {
+	if w.Caller != nil && !by.Kind.VisibleTo(w.Caller, by) {
+		return api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
+	}
 	e := api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
 	e.Location = by.Path()
 	return e
 }
 
-func (e *Engine) conflict(o *Object, taken *store.ErrTaken) error {
+// conflict reports that another object has what must be unique, and where it
+// is, unless that is hidden from the caller.
+func (e *Engine) conflict(ctx context.Context, w *Write, taken *store.ErrTaken) error {
+	o := w.New
 	message := o.Kind.NameTaken
 	if message == "" || taken.Name == "" {
 		message = fmt.Sprintf("Another %s already has this identity", o.Kind.Name)
@@ -381,8 +405,22 @@ func (e *Engine) conflict(o *Object, taken *store.ErrTaken) error {
 	if o.Kind.UniqueName != "" && taken.Name != "" {
 		problem.Pointer = pointer(o.Kind.UniqueName)
 	}
-	other := &Object{Kind: o.Kind, Org: o.Org, Parent: o.Parent, ID: taken.By.ID}
-	return &api.Error{Code: api.AlreadyExists, Problems: []api.Problem{problem}, Location: other.Path()}
+	conflict := &api.Error{Code: api.AlreadyExists, Problems: []api.Problem{problem}}
+	row, err := w.Tx.Get(ctx, o.Org, taken.By)
+	if errors.Is(err, store.ErrNotFound) {
+		return conflict // gone meanwhile, or its ID alone is taken
+	}
+	if err != nil {
+		return err
+	}
+	other, err := o.Kind.Decode(row)
+	if err != nil {
+		return err
+	}
+	if w.Caller == nil || o.Kind.VisibleTo(w.Caller, other) {
+		conflict.Location = other.Path()
+	}
+	return conflict
 }
 
 // row is the object as it is stored.
@@ -396,7 +434,7 @@ func (o *Object) row() *store.Row {
 		r.Name = o.Doc.String(o.Kind.UniqueName)
 	}
 	if o.Kind.UniqueFold {
-		r.Name = strings.ToLower(r.Name)
+		r.Name = FoldASCII(r.Name)
 	}
 	if o.Kind.UniqueKey != nil {
 		r.Name = o.Kind.UniqueKey(o)

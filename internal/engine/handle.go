@@ -93,10 +93,21 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := e.authorize(q, o, q.kind.asks(Read)); err != nil {
+		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
 		return &Answer{Status: q.op.Success, Body: row.Body}, nil
+	}
+	// Who may not is told so before anything is locked; under the lock the
+	// question is put again.
+	if q.verb != Create {
+		o, _, err := e.load(ctx, e.Store.Get, q)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.authorize(q, o, q.asks()); err != nil {
+			return nil, err
+		}
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
@@ -116,6 +127,14 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		return nil, err
 	}
 	return answer, nil
+}
+
+// asks is the operation that the request asks permission for.
+func (q *request) asks() string {
+	if q.action != nil {
+		return q.action.Asks
+	}
+	return q.kind.asks(q.verb)
 }
 
 // load reads the object that the path names with get: Store.Get, or Tx.Lock.

@@ -44,5 +44,17 @@ func (s IDShape) Has(id string) bool {
 	return true
 }
 
+// FoldASCII makes the ASCII letters of a text small and leaves all others as
+// they are: folding the rest would make one name of two that are different to
+// a mail server.
+func FoldASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, s)
+}
+
 // MaxID is the greatest length of an identifier.
 const MaxID = 255

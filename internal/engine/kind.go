@@ -48,7 +48,7 @@ type Kind struct {
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
 	// organization (and parent) may share, or ""; with UniqueFold, not even in
-	// another case. NameTaken is the message.
+	// another case of ASCII letters. NameTaken is the message.
 	UniqueName, NameTaken string
 	UniqueFold            bool
 	// UniqueKey is for kinds whose identity is more than one field: it returns
@@ -140,11 +140,12 @@ type Parameter struct {
 // all run inside the transaction of the change, perhaps more than once.
 type Hooks struct {
 	// Locate finds what a new object is about, before the question whether the
-	// caller may create it is put.
-	Locate func(ctx context.Context, w *Write) error
+	// caller may create it is put. Fields that have problems already are not
+	// in New. What it returns as problems is reported with those.
+	Locate func(ctx context.Context, w *Write) ([]api.Problem, error)
 	// Validate returns the problems that field definitions cannot find. New
-	// holds the object as it would be, Old the one before or nil. References
-	// are not resolved yet.
+	// holds the object as it would be, without the fields that have problems
+	// already, Old the one before or nil. References are not resolved yet.
 	Validate func(w *Write) []api.Problem
 	// BeforeWrite runs with references resolved, before the object is written;
 	// it fills in what the server decides.
@@ -154,6 +155,9 @@ type Hooks struct {
 	// BeforeDelete runs before the object w.Old goes, by its own deletion or
 	// by a cascade; an error refuses the deletion.
 	BeforeDelete func(ctx context.Context, w *Write) error
+	// AfterDelete runs once after a deletion with all of its cascade, for each
+	// kind of which objects went; an error refuses the whole deletion.
+	AfterDelete func(ctx context.Context, w *Write, gone []*Object) error
 	// Retire takes the place of the removal of w.Old by its own delete
 	// operation: the object stays, changed into w.New.
 	Retire func(ctx context.Context, w *Write) error

@@ -66,10 +66,20 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 	return &Answer{Status: q.op.Success, Body: renderList(k, meta, rows)}, nil
 }
 
+// checkParent answers for a list below something that is not there, or that the
+// caller may not know of.
 func (e *Engine) checkParent(ctx context.Context, q *request) error {
-	_, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: q.kind.Parent.Key(), ID: q.parent})
+	k := q.kind.Parent
+	row, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: k.Key(), ID: q.parent})
 	if errors.Is(err, store.ErrNotFound) {
-		return q.kind.Parent.missing(q.parent)
+		return k.missing(q.parent)
+	}
+	if err != nil {
+		return err
+	}
+	o, err := k.Decode(row)
+	if err == nil && !k.VisibleTo(q.caller, o) {
+		err = k.missing(q.parent)
 	}
 	return err
 }

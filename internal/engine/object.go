@@ -31,6 +31,9 @@ type Object struct {
 	Created, Updated time.Time
 	// Deleted is set in the answer to a deletion alone.
 	Deleted time.Time
+
+	// stored is the document as it was read.
+	stored []byte
 }
 
 // Get returns the value at the dotted path, or nil.
@@ -130,7 +133,7 @@ func (k *Kind) Decode(r *store.Row) (*Object, error) {
 	}
 	o := &Object{
 		Kind: k, Org: r.Org, ID: r.ID, Parent: r.Parent, Private: r.Private,
-		Doc: known(k.Fields, raw), Created: r.Created, Updated: r.Updated,
+		Doc: known(k.Fields, raw), Created: r.Created, Updated: r.Updated, stored: r.Body,
 	}
 	return o, nil
 }

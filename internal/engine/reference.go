@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -43,8 +44,21 @@ func eachReference(fields []Field, doc Doc, path, pointer string, f func(path, p
 func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 	var problems []api.Problem
 	var failed error
-	eachReference(w.New.Kind.Fields, w.New.Doc, "", "", func(_, pointer string, f *Field, ref Doc) {
+	// A reference that stays as it was keeps what is said of it; its target is
+	// not touched, since whoever deletes the target locks it before this.
+	before := map[string]Doc{}
+	if w.Old != nil {
+		eachReference(w.Old.Kind.Fields, w.Old.Doc, "", "", func(path, _ string, _ *Field, ref Doc) {
+			before[path+" "+ref.String("id")] = ref
+		})
+	}
+	eachReference(w.New.Kind.Fields, w.New.Doc, "", "", func(path, pointer string, f *Field, ref Doc) {
 		if failed != nil || f.To.Resolved {
+			return
+		}
+		if known, ok := before[path+" "+ref.String("id")]; ok {
+			clear(ref)
+			maps.Copy(ref, known)
 			return
 		}
 		target, err := e.find(ctx, w, f, ref)
@@ -118,7 +132,8 @@ func (e *Engine) entries(o *Object) []store.Entry {
 			if k == nil {
 				continue
 			}
-			if ref.String("kind") == k.Name || ref.String("kind") == "" && (len(f.To.Kinds) == 1 || k.ID.Has(entry.Value)) {
+			version := ref.String("api_version")
+			if ref.String("kind") == k.Name && (version == "" || version == k.APIVersion()) || ref.String("kind") == "" && (len(f.To.Kinds) == 1 || k.ID.Has(entry.Value)) {
 				entry.Target = key
 			}
 		}

@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
@@ -11,65 +12,79 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// keepAdministratorBinding refuses to remove the binding of the last
-// OrganizationAdmin: by itself, or with its principal.
-func keepAdministratorBinding(ctx context.Context, w *engine.Write) error {
-	if w.Old.Doc.String("role_name") != authz.OrganizationAdmin {
-		return nil
-	}
-	admins, err := administrators(ctx, w, w.Old.ID)
-	if err != nil || len(admins) > 0 {
-		return err
-	}
-	return api.New(api.BadRequest, "The organization would be left without an OrganizationAdmin; give the role to somebody else first")
-}
-
-// keepAdministratorKey refuses to remove the last key that an
-// OrganizationAdmin can manage the organization with.
-func keepAdministratorKey(ctx context.Context, w *engine.Write) error {
-	record, err := authn.DecodeKeyRecord(w.Old.Private)
-	if err != nil || record.Scheme == authn.SchemeResourceKey {
-		return err
-	}
-	admins, err := administrators(ctx, w, "")
-	if err != nil {
-		return err
-	}
-	owns := false
-	for _, a := range admins {
-		owns = owns || a == record.Owner
-	}
-	if !owns {
-		return nil
-	}
-	keys, err := w.Tx.List(ctx, store.Query{
-		Org: w.Old.Org, Kind: authn.APIKeyKind, Limit: maxHeld,
-		Where: []store.Condition{
-			{Field: "spec.owner", Values: admins},
-			{Field: "spec.resource", Values: []string{"cloud", "global"}},
-		},
-	})
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		if k.ID != w.Old.ID {
-			return nil
+// keepAdministrator refuses a deletion that takes the binding of an
+// OrganizationAdmin and leaves the organization without one who can act.
+func keepAdministrator(ctx context.Context, w *engine.Write, gone []*engine.Object) error {
+	for _, o := range gone {
+		if o.Doc.String("role_name") == authz.OrganizationAdmin {
+			return mustHaveAdministrator(ctx, w, o.Org)
 		}
 	}
-	return api.New(api.BadRequest, "This is the last key that an OrganizationAdmin can manage the organization with; make another one first")
+	return nil
 }
 
-// administrators returns the principals who are OrganizationAdmin by a binding
-// other than the one named, and can act: users who accepted their invitation,
-// and service accounts. It locks the organization, so that two who remove each
-// other do so one after the other.
-func administrators(ctx context.Context, w *engine.Write, except string) ([]string, error) {
-	org := w.Old.Org
-	if _, err := w.Tx.Lock(ctx, org, store.Key{Kind: organizationKey, ID: org}); err != nil {
-		return nil, err
+// keepAdministratorKey is the same for a deletion that takes the key of an
+// OrganizationAdmin.
+func keepAdministratorKey(ctx context.Context, w *engine.Write, gone []*engine.Object) error {
+	for _, o := range gone {
+		admin, err := holdsAdmin(ctx, w.Tx, o.Org, o.Doc.String("spec.owner.id"))
+		if err != nil {
+			return err
+		}
+		if admin {
+			return mustHaveAdministrator(ctx, w, o.Org)
+		}
 	}
-	bindings, err := w.Tx.List(ctx, store.Query{
+	return nil
+}
+
+func holdsAdmin(ctx context.Context, r store.Reader, org, principal string) (bool, error) {
+	n, err := r.Count(ctx, store.Query{Org: org, Kind: authn.RoleBindingKind, Limit: 1, Where: []store.Condition{
+		{Field: "principal", Values: []string{authn.PrincipalPrefix + principal}},
+		{Field: "role_name", Values: []string{authz.OrganizationAdmin}},
+	}})
+	return n > 0, err
+}
+
+// mustHaveAdministrator locks the organization, so that two who remove each
+// other do so one after the other, and looks for who is left.
+func mustHaveAdministrator(ctx context.Context, w *engine.Write, org string) error {
+	if _, err := w.Tx.Lock(ctx, org, store.Key{Kind: organizationKey, ID: org}); err != nil {
+		return err
+	}
+	left, err := Administrators(ctx, w.Tx, org)
+	if err != nil || len(left) == 0 {
+		if err == nil {
+			err = api.New(api.BadRequest, "The organization would be left without an OrganizationAdmin who has an API key to manage it with; give the role and a key to somebody else first")
+		}
+		return err
+	}
+	keys, err := w.Tx.Count(ctx, store.Query{Org: org, Kind: authn.APIKeyKind, Limit: 1, Where: []store.Condition{
+		{Field: "spec.owner", Values: left},
+		{Field: "spec.resource", Values: managementKeys()},
+	}})
+	if err == nil && keys == 0 {
+		err = api.New(api.BadRequest, "No OrganizationAdmin would have an API key left to manage the organization with; make another one first")
+	}
+	return err
+}
+
+// managementKeys are the resources of keys that reach management operations.
+func managementKeys() []string {
+	var out []string
+	for _, r := range keyResources {
+		if r.scheme != authn.SchemeResourceKey {
+			out = append(out, r.literal)
+		}
+	}
+	return out
+}
+
+// Administrators returns the principals of the organization that are
+// OrganizationAdmin and can act: service accounts, and users who accepted
+// their invitation.
+func Administrators(ctx context.Context, r store.Reader, org string) ([]string, error) {
+	bindings, err := r.List(ctx, store.Query{
 		Org: org, Kind: authn.RoleBindingKind, Limit: maxHeld,
 		Where: []store.Condition{{Field: "role_name", Values: []string{authz.OrganizationAdmin}}},
 	})
@@ -78,15 +93,11 @@ func administrators(ctx context.Context, w *engine.Write, except string) ([]stri
 	}
 	var out []string
 	for i := range bindings {
-		if bindings[i].ID == except {
-			continue
-		}
-		binding, err := w.Engine.Kind(authn.RoleBindingKind).Decode(&bindings[i])
+		id, err := principalIn(bindings[i].Body)
 		if err != nil {
 			return nil, err
 		}
-		id := boundPrincipal(binding)
-		acts, err := canAct(ctx, w.Tx, org, id)
+		acts, err := CanAct(ctx, r, org, id)
 		if err != nil {
 			return nil, err
 		}
@@ -97,21 +108,26 @@ func administrators(ctx context.Context, w *engine.Write, except string) ([]stri
 	return out, nil
 }
 
-// canAct reports whether the principal is a service account, or a user who
-// accepted the invitation. A group mapping lends its roles to those who sign in
-// and matches whom somebody else's directory says, perhaps nobody.
-func canAct(ctx context.Context, tx store.Tx, org, id string) (bool, error) {
+// principalIn reads whose a stored binding is.
+func principalIn(body []byte) (string, error) {
+	b, err := authn.DecodeBinding(body)
+	return strings.TrimPrefix(b.Principal, authn.PrincipalPrefix), err
+}
+
+// CanAct reports whether the principal exists and can hold keys: a service
+// account, or a user who accepted the invitation.
+func CanAct(ctx context.Context, r store.Reader, org, id string) (bool, error) {
 	p, ok := principalOf(id)
-	if !ok || p == groupMappingID {
+	if !ok || p.Key == groupMappingID.Key {
 		return false, nil
 	}
-	row, err := tx.Get(ctx, org, store.Key{Kind: p.Key, ID: id})
+	row, err := r.Get(ctx, org, store.Key{Kind: p.Key, ID: id})
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil || p.Key != userID.Key {
-		return p.Key != userID.Key, err
+		return err == nil, err
 	}
 	record, err := DecodeUserRecord(row.Private)
-	return !record.Pending, err
+	return err == nil && !record.Pending, err
 }

@@ -77,7 +77,7 @@ var APIKey = &engine.Kind{
 		},
 	}},
 	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
-	Hooks: engine.Hooks{Locate: locateKey, BeforeWrite: issueKey, BeforeDelete: keepAdministratorKey},
+	Hooks: engine.Hooks{Locate: locateKey, BeforeWrite: issueKey, AfterDelete: keepAdministratorKey},
 }
 
 func keyTarget() *engine.ReferenceTo {
@@ -106,7 +106,7 @@ func underOwner(o *engine.Object) crn.CRN {
 func keyGuards(o *engine.Object) []engine.Guard {
 	r := resourceOf(o.Doc.String("spec.resource.api_version"), o.Doc.String("spec.resource.kind"))
 	if r == nil {
-		return nil
+		return anyKeyGuards(o)
 	}
 	on := engine.OrganizationCRN(o.Org)
 	if r.literal == "" {
@@ -122,16 +122,30 @@ func keyGuards(o *engine.Object) []engine.Guard {
 	return guards
 }
 
+// anyKeyGuards asks about a new key whose resource is wrong: what is wrong is
+// told to those who may make some key for this owner.
+func anyKeyGuards(o *engine.Object) []engine.Guard {
+	var guards []engine.Guard
+	for _, r := range keyResources {
+		guards = append(guards, engine.Guard{Resource: r.permission, On: crn.PatternOf(engine.OrganizationCRN(o.Org))})
+		if serviceAccountID.ID.Has(o.Doc.String("spec.owner.id")) {
+			guards = append(guards, engine.Guard{Resource: r.permission, On: crn.PatternOf(underOwner(o))})
+		}
+	}
+	return guards
+}
+
 // locateKey finds the resource of a new key and refuses keys for other users.
-func locateKey(ctx context.Context, w *engine.Write) error {
-	if err := locateResource(ctx, w); err != nil {
-		return err
+func locateKey(ctx context.Context, w *engine.Write) ([]api.Problem, error) {
+	problems, err := locateResource(ctx, w)
+	if err != nil {
+		return nil, err
 	}
 	owner := w.New.Doc.String("spec.owner.id")
 	if w.Caller != nil && userID.ID.Has(owner) && owner != w.Caller.Principal {
-		return api.New(api.UserUnauthorized, "Users make API keys for themselves only; own this one yourself, or let a service account own it")
+		return nil, api.New(api.UserUnauthorized, "Users make API keys for themselves only; own this one yourself, or let a service account own it")
 	}
-	return nil
+	return problems, nil
 }
 
 // issueKey gives a new key its secret, and keeps what proves it. The secret is

@@ -143,7 +143,6 @@ func TestKeyGuards(t *testing.T) {
 		"cloud key of a user":              {key("u-abc123", cloudSpec()), []string{"CloudApiKey on " + root}},
 		"cloud key of a service account":   {key("sa-abc123", cloudSpec()), []string{"CloudApiKey on " + root, "CloudApiKey on " + root + "/service-account=sa-abc123"}},
 		"cluster key of a service account": {key("sa-abc123", kafka()), []string{"KafkaApiKey on " + cluster, "KafkaApiKey on " + root + "/service-account=sa-abc123"}},
-		"not located yet":                  {key("u-abc123", nil), nil},
 		"unreadable name":                  {key("u-abc123", engine.Doc{"resource": engine.Doc{"api_version": "cmk/v2", "kind": "Cluster", "resource_name": "x"}}), nil},
 	} {
 		if got := guards(keyGuards(c.o)); !reflect.DeepEqual(got, c.want) {

@@ -90,6 +90,12 @@ func (f *fixture) account(name string) *engine.Object {
 	return f.insert(&engine.Object{Kind: ServiceAccount, Org: orgID, Doc: engine.Doc{"display_name": name}})
 }
 
+// key makes a Cloud API key of the principal's.
+func (f *fixture) key(owner string) *engine.Object {
+	f.t.Helper()
+	return f.insert(&engine.Object{Kind: APIKey, Org: orgID, Doc: engine.Doc{"spec": engine.Doc{"owner": engine.Doc{"id": owner}}}})
+}
+
 func (f *fixture) invite(email string) *engine.Object {
 	f.t.Helper()
 	return f.insert(&engine.Object{Kind: Invitation, Org: orgID, Doc: engine.Doc{"email": email, "auth_type": AuthTypeLocal}})

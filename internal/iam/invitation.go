@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/mail"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
@@ -119,11 +118,13 @@ func DecodeInvitationRecord(b []byte) (InvitationRecord, error) {
 }
 
 func validateInvitation(w *engine.Write) []api.Problem {
-	email := w.New.Doc.String("email")
-	if a, err := mail.ParseAddress(email); err != nil || a.Address != email {
-		return []api.Problem{{Message: "The field 'email' must be an e-mail address such as marty@example.com", Pointer: "/email"}}
+	var problems []api.Problem
+	if email := w.New.Doc.String("email"); email != "" {
+		if a, err := mail.ParseAddress(email); err != nil || a.Address != email {
+			problems = append(problems, api.Problem{Message: "The field 'email' must be an e-mail address such as marty@example.com", Pointer: "/email"})
+		}
 	}
-	return nil
+	return append(problems, checkAuthType(w.New.Doc.String("auth_type"))...)
 }
 
 // allocateUser completes a new invitation with its user.
@@ -132,9 +133,6 @@ func allocateUser(ctx context.Context, w *engine.Write) error {
 		return nil
 	}
 	doc := w.New.Doc
-	if err := checkAuthType(doc.String("auth_type")); err != nil {
-		return err
-	}
 	user, err := invitee(ctx, w)
 	if err != nil {
 		return err
@@ -147,6 +145,9 @@ func allocateUser(ctx context.Context, w *engine.Write) error {
 			return api.New(api.UserUnauthorized, "Users and service accounts invite others, and nobody else")
 		}
 		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: p.Key, ID: w.Caller.Principal})
+		if errors.Is(err, store.ErrNotFound) {
+			return api.New(api.UserUnauthorized, "You were deleted while you made the invitation")
+		}
 		if err != nil {
 			return err
 		}
@@ -165,22 +166,33 @@ func allocateUser(ctx context.Context, w *engine.Write) error {
 // invitee makes the user of a new invitation, or finds the one that an expired
 // invitation to the same address left.
 func invitee(ctx context.Context, w *engine.Write) (*engine.Object, error) {
-	k := w.Engine.Kind(userID.Key)
 	email := w.New.Doc.String("email")
 	rows, err := w.Tx.List(ctx, store.Query{
 		Org: w.New.Org, Kind: userID.Key, Limit: 1,
-		Where: []store.Condition{{Field: store.FieldName, Values: []string{strings.ToLower(email)}}},
+		Where: []store.Condition{{Field: store.FieldName, Values: []string{engine.FoldASCII(email)}}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
-		user := &engine.Object{Kind: k, Org: w.New.Org, Private: UserRecord{Pending: true}.Encode(), Doc: engine.Doc{
-			"email": email, "auth_type": w.New.Doc.String("auth_type"),
-		}}
-		return user, w.Engine.Insert(ctx, w.Tx, user)
+	if len(rows) > 0 {
+		user, err := leftBehind(ctx, w, rows[0].ID)
+		if !errors.Is(err, store.ErrNotFound) { // gone meanwhile: then there is none
+			return user, err
+		}
 	}
-	user, err := w.Engine.Lock(ctx, w.Tx, w.New.Org, k, rows[0].ID)
+	user := &engine.Object{Kind: w.Engine.Kind(userID.Key), Org: w.New.Org, Private: UserRecord{Pending: true}.Encode(), Doc: engine.Doc{
+		"email": email, "auth_type": w.New.Doc.String("auth_type"),
+	}}
+	return user, w.Engine.Insert(ctx, w.Tx, user)
+}
+
+// leftBehind returns the user with the address of a new invitation if it waits
+// for one: pending, without an open invitation, and with the very same address,
+// since the mail that decides who becomes the user goes there. Any other user
+// is a conflict.
+func leftBehind(ctx context.Context, w *engine.Write, id string) (*engine.Object, error) {
+	k := w.Engine.Kind(userID.Key)
+	user, err := w.Engine.Lock(ctx, w.Tx, w.New.Org, k, id)
 	if err != nil {
 		return nil, err
 	}
@@ -192,10 +204,12 @@ func invitee(ctx context.Context, w *engine.Write) (*engine.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !record.Pending || len(open) > 0 {
+	if !record.Pending || len(open) > 0 || user.Doc.String("email") != w.New.Doc.String("email") {
 		e := api.New(api.AlreadyExists, k.NameTaken)
 		e.Problems[0].Pointer = "/email"
-		e.Location = user.Path()
+		if w.Caller == nil || k.VisibleTo(w.Caller, user) {
+			e.Location = user.Path()
+		}
 		return nil, e
 	}
 	return user, nil

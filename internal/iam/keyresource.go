@@ -75,14 +75,15 @@ func resourceWith(id string) *keyResource {
 // locateResource finds the resource that a new key is for and writes it into
 // both fields that tell of it. No resource means a Cloud API key. What is
 // hidden from the caller answers like what does not exist.
-func locateResource(ctx context.Context, w *engine.Write) error {
+func locateResource(ctx context.Context, w *engine.Write) ([]api.Problem, error) {
 	doc := w.New.Doc
 	ref, _ := doc.Get("spec.resource").(engine.Doc)
 	pointer := "/spec/resource/id"
 	if list, _ := doc.Get("spec.resources").([]any); len(list) == 1 {
 		other, _ := list[0].(engine.Doc)
 		if ref != nil && !strings.EqualFold(ref.String("id"), other.String("id")) {
-			return api.Invalid(api.Problem{Message: "The fields 'resource' and 'resources' name different resources", Pointer: "/spec/resources/0/id"})
+			doc.Set("spec.resource", nil)
+			return []api.Problem{{Message: "The fields 'resource' and 'resources' name different resources", Pointer: "/spec/resources/0/id"}}, nil
 		}
 		if ref == nil {
 			ref, pointer = other, "/spec/resources/0/id"
@@ -93,14 +94,16 @@ func locateResource(ctx context.Context, w *engine.Write) error {
 	}
 	found, err := findResource(ctx, w, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		return api.Invalid(api.Problem{Message: fmt.Sprintf("The field 'resource' names '%s', which does not exist", ref.String("id")), Pointer: pointer})
+		id := ref.String("id")
+		doc.Set("spec.resource", nil)
+		return []api.Problem{{Message: fmt.Sprintf("The field 'resource' names '%s', which does not exist", id), Pointer: pointer}}, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	doc.Set("spec.resource", found)
 	doc.Set("spec.resources", []any{found.Clone()})
-	return nil
+	return nil, nil
 }
 
 func findResource(ctx context.Context, w *engine.Write, ref engine.Doc) (engine.Doc, error) {

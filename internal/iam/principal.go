@@ -41,6 +41,27 @@ func principalOf(id string) (principal, bool) {
 	return principal{}, false
 }
 
+// pinVisible is pinPrincipal for one that the caller may know of, or is.
+func pinVisible(ctx context.Context, w *engine.Write, id string) error {
+	p, ok := principalOf(id)
+	k := w.Engine.Kind(p.Key)
+	if !ok || k == nil {
+		return store.ErrNotFound
+	}
+	row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: p.Key, ID: id})
+	if err != nil {
+		return err
+	}
+	o, err := k.Decode(row)
+	if err != nil {
+		return err
+	}
+	if w.Caller != nil && !k.VisibleTo(w.Caller, o) {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
 // pinPrincipal makes sure that the principal exists until the transaction
 // ends, or answers store.ErrNotFound.
 func pinPrincipal(ctx context.Context, tx store.Tx, org, id string) error {

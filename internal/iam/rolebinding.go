@@ -18,8 +18,6 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-const principalPrefix = "User:"
-
 // RoleBinding gives a principal a role on a scope. It cannot be changed, and
 // goes when the principal goes or what it is bound to.
 //
@@ -42,7 +40,7 @@ var RoleBinding = &engine.Kind{
 	Segment:     "role-binding",
 	Resource:    "RoleBinding",
 	OwnedBy:     "principal",
-	OwnerPrefix: principalPrefix,
+	OwnerPrefix: authn.PrincipalPrefix,
 	UniqueKey:   bindingIdentity,
 	NameTaken:   "The principal holds this role on this resource already",
 	Asks: map[engine.Verb]string{
@@ -78,7 +76,7 @@ var RoleBinding = &engine.Kind{
 		engine.Delete: {api.BadRequest},
 	},
 	Links: bindingLinks,
-	Hooks: engine.Hooks{Locate: locateBinding, BeforeWrite: grant, BeforeDelete: keepAdministratorBinding},
+	Hooks: engine.Hooks{Locate: locateBinding, BeforeWrite: grant, AfterDelete: keepAdministrator},
 }
 
 // bindingIdentity keeps a grant from being made twice: deleting one of the two
@@ -151,20 +149,30 @@ var keptKinds = map[string]string{
 }
 
 func boundPrincipal(o *engine.Object) string {
-	return strings.TrimPrefix(o.Doc.String("principal"), principalPrefix)
+	return strings.TrimPrefix(o.Doc.String("principal"), authn.PrincipalPrefix)
 }
 
 // locateBinding checks that the role of a new binding exists and fits what the
 // pattern names; that is no secret and told before the question of permission.
-func locateBinding(_ context.Context, w *engine.Write) error {
-	name := w.New.Doc.String("role_name")
+func locateBinding(_ context.Context, w *engine.Write) ([]api.Problem, error) {
+	name, text := w.New.Doc.String("role_name"), w.New.Doc.String("crn_pattern")
+	if name == "" || text == "" {
+		return nil, nil // missing, which is reported already
+	}
+	return nil, checkBinding(w.New, name, text)
+}
+
+func checkBinding(o *engine.Object, name, text string) error {
 	role := authz.RoleNamed(name)
 	if role == nil {
 		return api.New(api.InvalidRole, "Invalid role name : "+name)
 	}
-	pattern, err := crn.ParsePattern(w.New.Doc.String("crn_pattern"))
+	pattern, err := crn.ParsePattern(text)
 	if err != nil {
 		return api.New(api.BadRequest, "The field 'crn_pattern' is not a CRN pattern: "+err.Error())
+	}
+	if !crn.PatternOf(engine.OrganizationCRN(o.Org)).Covers(pattern) {
+		return api.New(api.BadRequest, "The field 'crn_pattern' must begin with the name of your organization, "+engine.OrganizationCRN(o.Org).String())
 	}
 	scope, ok := authz.ScopeOf(pattern)
 	if !ok {
@@ -176,7 +184,7 @@ func locateBinding(_ context.Context, w *engine.Write) error {
 	if len(pattern.String()) > maxPattern {
 		return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' has more than %d characters when its special characters are percent-encoded", maxPattern))
 	}
-	w.New.Doc.Set("crn_pattern", pattern.String())
+	o.Doc.Set("crn_pattern", pattern.String())
 	return nil
 }
 
@@ -253,10 +261,13 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 	}
 	held, err := w.Tx.List(ctx, store.Query{
 		Org: w.New.Org, Kind: authn.RoleBindingKind, Limit: maxHeld,
-		Where: []store.Condition{{Field: "principal", Values: []string{principalPrefix + principal}}},
+		Where: []store.Condition{{Field: "principal", Values: []string{authn.PrincipalPrefix + principal}}},
 	})
 	if err != nil {
 		return false, err
+	}
+	if len(held) == maxHeld {
+		return false, nil // more than can be looked through
 	}
 	for i := range held {
 		binding, err := w.Engine.Kind(authn.RoleBindingKind).Decode(&held[i])
@@ -282,7 +293,7 @@ const maxHeld = 10_000
 // Bind gives a principal that exists a role on the resource with the name.
 func Bind(ctx context.Context, e *engine.Engine, tx store.Tx, org, principal, role, resourceName string) error {
 	return e.Insert(ctx, tx, &engine.Object{Kind: RoleBinding, Org: org, Doc: engine.Doc{
-		"principal":   principalPrefix + principal,
+		"principal":   authn.PrincipalPrefix + principal,
 		"role_name":   role,
 		"crn_pattern": resourceName,
 	}})

@@ -85,7 +85,7 @@ func TestLocateBinding(t *testing.T) {
 		"wrong scope the other way": {"EnvironmentAdmin", root, api.WrongScope},
 	} {
 		o := binding("User:u-abc123", c.role, c.pattern)
-		err := locateBinding(t.Context(), &engine.Write{New: o})
+		_, err := locateBinding(t.Context(), &engine.Write{New: o})
 		if c.code != nil {
 			wantCode(t, err, c.code)
 		} else if err != nil {
@@ -93,7 +93,7 @@ func TestLocateBinding(t *testing.T) {
 		}
 	}
 	o := binding("User:u-abc123", "OrganizationAdmin", strings.Replace(root, "confluent.cloud", "Confluent.Cloud", 1))
-	if err := locateBinding(t.Context(), &engine.Write{New: o}); err != nil || o.Doc.String("crn_pattern") != root {
+	if _, err := locateBinding(t.Context(), &engine.Write{New: o}); err != nil || o.Doc.String("crn_pattern") != root {
 		t.Errorf("the pattern is kept as %s, %v", o.Doc.String("crn_pattern"), err)
 	}
 }
@@ -102,6 +102,7 @@ func TestBindingGoesWithItsPrincipal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	robot := f.account("robot")
+	f.key(f.admin)
 	o := f.insert(binding("User:"+robot.ID, "OrganizationAdmin", root))
 	f.must(func(tx store.Tx) error {
 		locked, err := f.Lock(t.Context(), tx, orgID, ServiceAccount, robot.ID)

@@ -64,7 +64,7 @@ func assignOwner(ctx context.Context, w *engine.Write) error {
 	if w.Verb != engine.Create || owner == "" {
 		return nil
 	}
-	if err := pinPrincipal(ctx, w.Tx, w.New.Org, owner); errors.Is(err, store.ErrNotFound) {
+	if err := pinVisible(ctx, w, owner); errors.Is(err, store.ErrNotFound) {
 		return api.BadParameter(api.InvalidParameter, assignedResourceOwner,
 			fmt.Sprintf("The parameter '%s' names the principal '%s', which does not exist", assignedResourceOwner, owner))
 	} else if err != nil {

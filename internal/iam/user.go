@@ -92,8 +92,8 @@ func DecodeUserRecord(b []byte) (UserRecord, error) {
 
 func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
 	wanted := body.String("auth_type")
-	if err := checkAuthType(wanted); err != nil {
-		return err
+	if problems := checkAuthType(wanted); len(problems) > 0 {
+		return api.Invalid(problems...)
 	}
 	w.New.Doc.Set("auth_type", wanted)
 	return nil
@@ -101,14 +101,14 @@ func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
 
 // checkAuthType refuses single sign-on, which no organization has a connection
 // for yet: such a user could never sign in.
-func checkAuthType(authType string) error {
+func checkAuthType(authType string) []api.Problem {
 	if authType != AuthTypeSSO {
 		return nil
 	}
-	return api.Invalid(api.Problem{
+	return []api.Problem{{
 		Message: "The organization has no single sign-on connection, so that AUTH_TYPE_SSO cannot be used",
 		Pointer: "/auth_type",
-	})
+	}}
 }
 
 // deactivateInvitations ends the open invitations of a user who goes.

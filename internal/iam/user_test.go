@@ -35,10 +35,12 @@ func TestRecords(t *testing.T) {
 
 func TestAuthTypes(t *testing.T) {
 	t.Parallel()
-	if err := checkAuthType(AuthTypeLocal); err != nil {
-		t.Error(err)
+	if problems := checkAuthType(AuthTypeLocal); problems != nil {
+		t.Error(problems)
 	}
-	wantCode(t, checkAuthType(AuthTypeSSO), api.ValidationFailed)
+	if problems := checkAuthType(AuthTypeSSO); len(problems) != 1 || problems[0].Pointer != "/auth_type" {
+		t.Error(problems)
+	}
 }
 
 func TestRemovingAUserDeactivatesItsInvitation(t *testing.T) {
@@ -83,6 +85,9 @@ func TestTheLastAdministratorStays(t *testing.T) {
 
 	robot := f.account("robot").ID
 	bind(robot)
+	wantCode(t, remove(User, f.admin), api.BadRequest) // the robot has no key
+
+	f.key(robot)
 	if err := remove(User, f.admin); err != nil {
 		t.Errorf("with another administrator: %v", err)
 	}

@@ -40,7 +40,7 @@ func NewOutbox(dir, from string, log *slog.Logger) (*Outbox, error) {
 		return nil, fmt.Errorf("mail: make the outbox: %w", err)
 	}
 	// It may have been there with other permissions.
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // who owns a directory must be able to enter it
 		return nil, fmt.Errorf("mail: close the outbox to others: %w", err)
 	}
 	return &Outbox{sender: s, dir: dir, log: log}, nil

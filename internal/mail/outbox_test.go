@@ -79,7 +79,7 @@ func TestOutbox(t *testing.T) {
 func TestOutboxClosesADirectoryThatWasOpen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // that is the case at hand
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	o, err := mail.NewOutbox(dir, "", slog.New(slog.DiscardHandler))

@@ -80,11 +80,14 @@ func (s *server) listen(t *testing.T, secure, implicit bool) {
 			srv.TLSConfig = config
 		}
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = srv.Serve(l) // always ends with an error, as it is closed
+	}()
 	t.Cleanup(func() {
-		srv.Close()
-		l.Close() // the server may not have known it yet
+		_ = srv.Close()
+		_ = l.Close() // the server may not have known it yet
 		<-ended
 	})
 }

@@ -38,7 +38,7 @@ func (s *server) sender(t *testing.T, scheme, credentials, query string) *mail.S
 	return m
 }
 
-func userinfo(user, password string) string {
+func userinfo(password string) string {
 	return url.UserPassword(user, password).String() + "@"
 }
 
@@ -49,11 +49,11 @@ func TestSMTP(t *testing.T) {
 		scheme, credentials, query string
 	}{
 		"plain on this machine":    {scheme: "smtp"},
-		"plain with a password":    {auth: true, scheme: "smtp", credentials: userinfo(user, password)},
+		"plain with a password":    {auth: true, scheme: "smtp", credentials: userinfo(password)},
 		"STARTTLS":                 {secure: true, scheme: "smtp", query: "?tls=starttls"},
-		"STARTTLS with a password": {auth: true, secure: true, scheme: "smtp", credentials: userinfo(user, password), query: "?tls=starttls"},
+		"STARTTLS with a password": {auth: true, secure: true, scheme: "smtp", credentials: userinfo(password), query: "?tls=starttls"},
 		"TLS":                      {implicit: true, scheme: "smtps"},
-		"TLS with a password":      {auth: true, implicit: true, scheme: "smtps", credentials: userinfo(user, password)},
+		"TLS with a password":      {auth: true, implicit: true, scheme: "smtps", credentials: userinfo(password)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,19 +118,19 @@ func TestSMTPFailures(t *testing.T) {
 		scheme, auth, mode string
 		want               string
 	}{
-		"wrong password":        {server: &server{auth: true}, scheme: "smtp", auth: userinfo(user, "p%ss w@rd:/#!"), want: "password in it"},
+		"wrong password":        {server: &server{auth: true}, scheme: "smtp", auth: userinfo("p%ss w@rd:/#!"), want: "password in it"},
 		"no STARTTLS":           {scheme: "smtp", mode: "?tls=starttls", want: "STARTTLS"},
-		"no STARTTLS, password": {server: &server{auth: true}, scheme: "smtp", auth: userinfo(user, password), mode: "?tls=starttls", want: "STARTTLS"},
+		"no STARTTLS, password": {server: &server{auth: true}, scheme: "smtp", auth: userinfo(password), mode: "?tls=starttls", want: "STARTTLS"},
 		"certificate":           {secure: true, untrusted: true, scheme: "smtp", mode: "?tls=starttls", want: "certificate"},
 		"no TLS":                {scheme: "smtps", want: "TLS"},
-		"no authentication":     {scheme: "smtp", auth: userinfo(user, password), want: "AUTH"},
+		"no authentication":     {scheme: "smtp", auth: userinfo(password), want: "AUTH"},
 		"authentication needed": {server: &server{auth: true}, scheme: "smtp", want: "authenticate"},
 		"recipient refused": {
 			server: &server{refuse: &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "nobody of that name"}},
 			scheme: "smtp", want: "nobody of that name",
 		},
 		"server down":           {server: &server{addr: nobody}, scheme: "smtp", want: "refused"},
-		"server down, password": {server: &server{addr: nobody}, scheme: "smtps", auth: userinfo(user, password), want: "refused"},
+		"server down, password": {server: &server{addr: nobody}, scheme: "smtps", auth: userinfo(password), want: "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +170,7 @@ func TestPasswordIsNotSentInTheClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := &server{addr: net.JoinHostPort("0.0.0.0", port), auth: true}
-	err = other.sender(t, "smtp", userinfo(user, password), "?tls=none").Send(t.Context(), message())
+	err = other.sender(t, "smtp", userinfo(password), "?tls=none").Send(t.Context(), message())
 	if err == nil || !strings.Contains(err.Error(), "unencrypted") || s.count() != 0 {
 		t.Errorf("the error is %v", err)
 	}

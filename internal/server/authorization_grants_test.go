@@ -132,6 +132,9 @@ func TestGranting(t *testing.T) {
 			}
 			for _, principal := range []string{bystander, c.Principal} {
 				for i := 0; i < len(g.can); i += 2 {
+					if principal == c.Principal && g.can[i] == g.role && g.can[i+1] == g.bound {
+						continue // holds it already
+					}
 					a := c.Do(t, http.MethodPost, roleBindings, binding(principal, g.can[i], name(g.can[i+1])))
 					if a.Status != http.StatusCreated {
 						t.Errorf("cannot grant %s on %s: %s", g.can[i], g.can[i+1], a.Raw)

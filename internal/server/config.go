@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
+	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/ratelimit"
 )
 
@@ -40,6 +41,13 @@ type Config struct {
 	// may; each in bursts of ten times as many. Zero means no limit.
 	RateLimitPrincipal, RateLimitAddress int
 
+	// SMTPURL is the server that mail goes through, as mail.NewSMTP reads it;
+	// empty means that mail is written into files, in outbox/ in DataDir.
+	SMTPURL string
+	// MailFrom is the address that mail is from, with or without a name. With
+	// SMTPURL it is needed.
+	MailFrom string
+
 	Bootstrap bootstrap.Options
 }
 
@@ -60,6 +68,17 @@ func (c Config) Check() error {
 	}
 	if c.RateLimitPrincipal < 0 || c.RateLimitAddress < 0 {
 		return errors.New("rate limits must not be negative: give requests per second, or 0 for no limit")
+	}
+	if c.SMTPURL != "" {
+		if c.MailFrom == "" {
+			return errors.New("--smtp-url needs --mail-from: the address that mail is from, such as \"Weir <weir@example.com>\"")
+		}
+		if _, err := mail.NewSMTP(c.SMTPURL, c.MailFrom); err != nil {
+			return fmt.Errorf("--smtp-url, --mail-from: %w", err)
+		}
+	}
+	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
+		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
 	loopback, err := clientaddr.IsLoopback(c.Listen)
 	if err != nil {

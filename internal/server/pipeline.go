@@ -15,6 +15,7 @@ import (
 	"github.com/weirhq/weir/internal/apidocs"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
 )
 
@@ -54,6 +55,12 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) error {
+		return s.admit(w, r, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
 	// The paths beside the API, each exactly as it is: http.ServeMux would
 	// answer dot segments with redirects of its own making.
 	beside := map[string]http.Handler{
@@ -67,6 +74,10 @@ func (s *Server) routes() (http.Handler, error) {
 		"/docs":         docs,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == invitation.Path {
+			invitations.ServeHTTP(w, r)
+			return
+		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			if h, ok := beside[r.URL.Path]; ok {
 				h.ServeHTTP(w, r)
@@ -179,7 +190,7 @@ var probes = map[string]bool{"/healthz": true, "/readyz": true}
 // a trusted proxy says that it terminated TLS.
 func (s *Server) withSecureTransport(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.proxies.Secure(r) && !s.proxies.Client(r).IsLoopback() && !probes[r.URL.Path] {
+		if !s.proxies.Secure(r) && !s.proxies.Local(r) && !probes[r.URL.Path] {
 			s.errors.Write(w, r, api.New(api.HTTPSRequired, "This server answers plain HTTP on its own machine only; use HTTPS"))
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,10 @@ import (
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/localca"
+	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
@@ -69,6 +73,7 @@ type Server struct {
 	principals *ratelimit.Limiter
 	addresses  *ratelimit.Limiter
 	metrics    *metrics
+	courier    *invitation.Courier
 	stopping   atomic.Bool
 }
 
@@ -105,13 +110,19 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.errors = api.ErrorWriter{PublicURL: s.URL, Log: s.log, Now: time.Now}
-	if s.store, err = sqlstore.Open(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log, NotifyKinds: authn.DirectoryKinds()}); err != nil {
+	if s.store, err = sqlstore.Open(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key())}); err != nil {
 		return err
 	}
 	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
 		return err
 	}
 	s.engine.Admit = s.admit
+	sender, err := s.mailSender()
+	if err != nil {
+		return err
+	}
+	s.courier = invitation.NewCourier(s.engine, sender)
+	s.store.Watch(s.courier.Changed)
 	if err := s.first(ctx); err != nil {
 		return err
 	}
@@ -180,6 +191,17 @@ func (s *Server) first(ctx context.Context) error {
 	return bootstrap.Settle(ctx, s.store, s.config.DataDir)
 }
 
+// mailSender sends through the operator's server, or into files where there is
+// none.
+func (s *Server) mailSender() (mail.Sender, error) {
+	if s.config.SMTPURL != "" {
+		return mail.NewSMTP(s.config.SMTPURL, s.config.MailFrom)
+	}
+	dir := filepath.Join(s.config.DataDir, "outbox")
+	s.log.Info("no SMTP server is configured (--smtp-url): mail is written to files", "directory", dir)
+	return mail.NewOutbox(dir, s.config.MailFrom, s.log)
+}
+
 func (s *Server) tlsConfig() (*tls.Config, error) {
 	switch {
 	case s.config.TLSCert != "":
@@ -205,6 +227,9 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 // Serve answers requests until the context ends, then lets those under way
 // finish, and closes everything.
 func (s *Server) Serve(ctx context.Context) error {
+	working, endWork := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { s.courier.Run(working) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
@@ -229,6 +254,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
+	// What works beside requests needs the store until it is done.
+	endWork()
+	work.Wait()
 	return errors.Join(err, s.close())
 }
 

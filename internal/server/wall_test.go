@@ -2,17 +2,13 @@ package server_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -535,113 +531,4 @@ func (w *wall) keys(t *testing.T) {
 			t.Errorf("the key of %s sees the organizations %q", caller.Organization, got)
 		}
 	}
-}
-
-// trace records what the engine asks of the store, without IDs.
-type trace struct {
-	sync.Mutex
-	steps []string
-}
-
-func (tr *trace) add(step string, kind string) {
-	tr.Lock()
-	defer tr.Unlock()
-	tr.steps = append(tr.steps, step+" "+kind)
-}
-
-// reset returns what was recorded and begins again.
-func (tr *trace) reset() []string {
-	tr.Lock()
-	defer tr.Unlock()
-	steps := tr.steps
-	tr.steps = nil
-	return steps
-}
-
-// tracedStore is a store whose reads and writes are recorded.
-type tracedStore struct {
-	store.Store
-	*trace
-}
-
-func (s tracedStore) Get(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	s.add("get", key.Kind)
-	return s.Store.Get(ctx, org, key)
-}
-
-func (s tracedStore) List(ctx context.Context, q store.Query) ([]store.Row, error) {
-	s.add("list", q.Kind)
-	return s.Store.List(ctx, q)
-}
-
-func (s tracedStore) Count(ctx context.Context, q store.Query) (int64, error) {
-	s.add("count", q.Kind)
-	return s.Store.Count(ctx, q)
-}
-
-func (s tracedStore) Update(ctx context.Context, fn func(store.Tx) error) error {
-	s.add("update", "")
-	return s.Store.Update(ctx, func(tx store.Tx) error { return fn(tracedTx{tx, s.trace}) })
-}
-
-// tracedTx is the same for a transaction.
-type tracedTx struct {
-	store.Tx
-	*trace
-}
-
-func (tx tracedTx) Get(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	tx.add("get", key.Kind)
-	return tx.Tx.Get(ctx, org, key)
-}
-
-func (tx tracedTx) List(ctx context.Context, q store.Query) ([]store.Row, error) {
-	tx.add("list", q.Kind)
-	return tx.Tx.List(ctx, q)
-}
-
-func (tx tracedTx) Lock(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	tx.add("lock", key.Kind)
-	return tx.Tx.Lock(ctx, org, key)
-}
-
-func (tx tracedTx) Pin(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	tx.add("pin", key.Kind)
-	return tx.Tx.Pin(ctx, org, key)
-}
-
-func (tx tracedTx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) error {
-	tx.add("insert", r.Kind)
-	return tx.Tx.Insert(ctx, r, entries)
-}
-
-// serveTraced is serve with the server's own kinds and a store that is
-// recorded.
-func serveTraced(t *testing.T, databaseURL string, tr *trace) *enginetest.World {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	s, err := server.Open(ctx, server.Config{
-		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
-		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
-	}, "test", slog.New(slog.DiscardHandler))
-	if err != nil {
-		stop()
-		t.Fatal(err)
-	}
-	if err := s.UseKinds(server.Kinds(), time.Now); err != nil {
-		stop()
-		t.Fatal(err)
-	}
-	s.Engine().Store = tracedStore{s.Engine().Store, tr}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
-	return people(t, s.URL, s.Engine(), enginetest.Caller{
-		Key: s.First.APIKey, Secret: s.First.APISecret, Organization: s.First.OrganizationID,
-	})
 }

@@ -40,7 +40,11 @@ func onEachStore(t *testing.T, test func(t *testing.T, databaseURL string)) {
 func start(t *testing.T, databaseURL string, options ...weirtest.Option) (*weirtest.Server, *enginetest.World) {
 	t.Helper()
 	dir := t.TempDir()
-	options = append([]weirtest.Option{weirtest.WithDataDir(dir), weirtest.WithDatabaseURL(databaseURL)}, options...)
+	// Mail that never goes out leaves invitations as they are made.
+	noMail := weirtest.WithConfig(func(c *server.Config) {
+		c.SMTPURL, c.MailFrom = "smtp://127.0.0.1:1", "weir@example.com"
+	})
+	options = append([]weirtest.Option{weirtest.WithDataDir(dir), weirtest.WithDatabaseURL(databaseURL), noMail}, options...)
 	s := weirtest.Start(t, options...)
 	st, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{})
 	if err != nil {
