@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
@@ -209,7 +210,12 @@ func replaceable(fields []Field, old Doc) Doc {
 func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) error {
 	k := w.New.Kind
 	if k.Hooks.Validate != nil {
-		problems = append(problems, k.Hooks.Validate(w)...)
+		for _, p := range k.Hooks.Validate(w) {
+			// One entry for each field: what is wrong with it in general says more.
+			if !slices.ContainsFunc(problems, func(known api.Problem) bool { return known.Pointer == p.Pointer }) {
+				problems = append(problems, p)
+			}
+		}
 	}
 	unresolved, err := e.resolve(ctx, w)
 	if err != nil {
