@@ -91,9 +91,9 @@ func (f *fixture) account(name string) *engine.Object {
 }
 
 // key makes a Cloud API key of the principal's.
-func (f *fixture) key(owner string) *engine.Object {
+func (f *fixture) key(owner string) {
 	f.t.Helper()
-	return f.insert(&engine.Object{Kind: APIKey, Org: orgID, Doc: engine.Doc{"spec": engine.Doc{"owner": engine.Doc{"id": owner}}}})
+	f.insert(&engine.Object{Kind: APIKey, Org: orgID, Doc: engine.Doc{"spec": engine.Doc{"owner": engine.Doc{"id": owner}}}})
 }
 
 func (f *fixture) invite(email string) *engine.Object {

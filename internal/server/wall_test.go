@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/random"
 	"github.com/weirhq/weir/internal/server"
