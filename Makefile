@@ -57,8 +57,8 @@ deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
 test: deps ## Run all tests: both databases, the engine, the clients
 	$(GO) test -v ./... | eval "$$summary"
 	@# Some tests read the vendor's documents from modules that no code imports.
-	cd e2e && $(GO) mod download
-	cd e2e && $(GO) test -v ./... | eval "$$summary"
+	(cd e2e && $(GO) mod download)
+	(cd e2e && $(GO) test -v ./... | eval "$$summary")
 
 .PHONY: test-race
 test-race: deps ## Run all tests with the race detector (needs a C compiler)
@@ -66,7 +66,7 @@ test-race: deps ## Run all tests with the race detector (needs a C compiler)
 
 .PHONY: test-terraform
 test-terraform: ## Run Terraform's official provider against Weir
-	cd e2e && WEIR_REQUIRE_TERRAFORM=$(if $(OPTIONAL),,1) $(GO) test -v ./terraform/... | eval "$$summary"
+	(cd e2e && WEIR_REQUIRE_TERRAFORM=$(if $(OPTIONAL),,1) $(GO) test -v ./terraform/... | eval "$$summary")
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
@@ -80,9 +80,9 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters and check that go.mod is tidy
 	$(GOLANGCI_LINT) run ./...
-	cd e2e && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	(cd e2e && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...)
 	$(GO) mod tidy -diff
-	cd e2e && $(GO) mod tidy -diff
+	(cd e2e && $(GO) mod tidy -diff)
 
 $(GOLANGCI_LINT):
 	@mkdir -p bin/install
