@@ -61,7 +61,7 @@ type bound struct {
 func NewSubject(org, principal string, bindings []Binding) *Subject {
 	s := &Subject{
 		Org: org, Principal: principal, Bindings: bindings,
-		root:  crn.PatternOf(crn.Must(crn.New(crn.Authority, crn.Segment{Key: "organization", Value: org}))),
+		root:  crn.PatternOf(Root(org)),
 		exact: make(map[crn.Pattern][]held, len(bindings)), places: map[crn.Pattern]struct{}{},
 		bound: make([]bound, 0, len(bindings)),
 	}
@@ -106,6 +106,12 @@ func placeOf(scope crn.Pattern) crn.Pattern {
 		return crn.Pattern{}
 	}
 	return crn.PatternOf(c)
+}
+
+// Root is the name of an organization, which all of its resources' names begin
+// with.
+func Root(org string) crn.CRN {
+	return crn.Must(crn.New(crn.Authority, crn.Segment{Key: "organization", Value: org}))
 }
 
 // Question is what is asked: may the subject do Operation on what On names, of

@@ -8,13 +8,12 @@
 // outermost container to the resource itself. The package knows no kinds of
 // resources: which keys follow each other is for the kinds to say.
 //
-// There are three types, so that a name can never be taken for a grant:
-// a [CRN] names one resource, a [Pattern] says what a role is bound to, and a
-// [Filter] selects patterns in a list.
+// There are two types, so that a name can never be taken for a grant: a [CRN]
+// names one resource, a [Pattern] says what a role is bound to.
 //
 // # Canonical form
 //
-// All three hold their text in canonical form. Two texts mean the same if and
+// Both hold their text in canonical form. Two texts mean the same if and
 // only if their canonical forms are equal, so values compare with == and serve
 // as map keys, and containment is a comparison of prefixes. The form is:
 //

@@ -125,7 +125,7 @@ type ReferenceTo struct {
 	// Typed references carry api_version and kind (the vendor's
 	// ObjectReference beside GlobalObjectReference).
 	Typed bool
-	// Resolved references are filled in by the kind's Prepare hook; the engine
+	// Resolved references are filled in by the kind's Locate or BeforeWrite hook; the engine
 	// stores them as they are, and refers to the target that they name in kind.
 	Resolved bool
 }

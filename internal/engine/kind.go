@@ -282,11 +282,9 @@ func (k *Kind) CRN(o *Object) crn.CRN {
 	return crn.Must(k.scope(o).Append(k.Segment, o.ID))
 }
 
-// Authority is the authority of every CRN, the same as the real service's so
-// that names written in Terraform files hold on both.
-const Authority = "confluent.cloud"
-
-// OrganizationCRN is the root of an organization's resource names.
+// OrganizationCRN is the root of an organization's resource names. Their
+// authority is the real service's, so that names written in Terraform files
+// hold on both.
 func OrganizationCRN(org string) crn.CRN {
-	return crn.Must(crn.New(Authority, crn.Segment{Key: "organization", Value: org}))
+	return authz.Root(org)
 }
