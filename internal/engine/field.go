@@ -3,6 +3,7 @@ package engine
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -125,6 +126,9 @@ type ReferenceTo struct {
 	// Typed references carry api_version and kind (the vendor's
 	// ObjectReference beside GlobalObjectReference).
 	Typed bool
+	// Literals are IDs of what there is only one of; they are taken in any case
+	// and kept as written here.
+	Literals []string
 	// Resolved references are filled in by the kind's Locate or BeforeWrite hook; the engine
 	// stores them as they are, and refers to the target that they name in kind.
 	Resolved bool
@@ -143,6 +147,17 @@ const (
 	// longer exists: a record of what was.
 	Keep
 )
+
+// literal returns the ID as the literal that it is in another case, or as it
+// is.
+func (to *ReferenceTo) literal(id string) string {
+	for _, l := range to.Literals {
+		if strings.EqualFold(l, id) {
+			return l
+		}
+	}
+	return id
+}
 
 // walk calls f for every field, parents first, with its dotted path.
 func walk(fields []Field, prefix string, f func(path string, field *Field)) {

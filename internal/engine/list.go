@@ -174,6 +174,9 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 			if v == "" {
 				continue
 			}
+			if f.To != nil {
+				v = f.To.literal(v)
+			}
 			values = append(values, v)
 			if f.Filter == FilterAny && strings.Contains(v, ",") {
 				// The vendor's example separates values by commas, and a name

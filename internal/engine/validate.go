@@ -203,6 +203,7 @@ func (m *merger) reference(f *Field, sent any, at string) (any, bool) {
 		m.fail(at+"/id", f.Name+".id", "is required")
 		return nil, false
 	}
+	out["id"] = f.To.literal(out.String("id"))
 	return out, true
 }
 

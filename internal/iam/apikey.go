@@ -85,6 +85,8 @@ func keyTarget() *engine.ReferenceTo {
 	for _, r := range keyResources {
 		if r.literal == "" {
 			to.Kinds = append(to.Kinds, r.key())
+		} else {
+			to.Literals = append(to.Literals, r.literal)
 		}
 	}
 	return to
