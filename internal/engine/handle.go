@@ -79,7 +79,8 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	}
 
 	// 5. Authorize, validate, write and render: in one transaction for a
-	// change, so that what was decided still holds when it is written.
+	// change, so that what was found of the object still holds when it is
+	// written. The caller's roles are those of the beginning of the request.
 	answer, err := e.perform(r.Context(), q)
 	return answer, caller, err
 }
