@@ -28,7 +28,8 @@ func main() {
 
 // oneLine keeps an error on one line, whatever it wraps.
 func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	return strings.Join(strings.Fields(strings.Join(lines, "; ")), " ")
 }
 
 func root() *cobra.Command {

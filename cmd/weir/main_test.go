@@ -379,7 +379,7 @@ func TestOneLine(t *testing.T) {
 		"one\r\ntwo\n\n":    "one; two",
 		"\n\none\n\n\ntwo":  "one; two",
 		"":                  "",
-		"tab\tstays, é too": "tab\tstays, é too",
+		"tab\tgoes, é stays": "tab goes, é stays",
 	} {
 		if got := oneLine(errors.New(text)); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)

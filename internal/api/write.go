@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/store"
@@ -82,13 +84,23 @@ func (w ErrorWriter) Write(rw http.ResponseWriter, r *http.Request, err error) {
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 
-	body, merr := json.Marshal(w.body(e, requestID, r.URL.Path))
+	body, merr := json.Marshal(w.body(e, requestID, requestedPath(r)))
 	if merr != nil {
 		// Strings always marshal; this is here so that a mistake shows.
 		panic(fmt.Sprintf("api: encode error body: %v", merr))
 	}
 	rw.WriteHeader(e.Code.Status)
 	_, _ = rw.Write(body)
+}
+
+// requestedPath is the path as it was sent: the one that handlers see may have
+// been brought into another form.
+func requestedPath(r *http.Request) string {
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	if path, err := url.PathUnescape(sent); err == nil && strings.HasPrefix(path, "/") {
+		return path
+	}
+	return r.URL.Path
 }
 
 func (w ErrorWriter) translate(ctx context.Context, err error) *Error {

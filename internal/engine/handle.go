@@ -45,7 +45,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, query: r.URL.Query()}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -69,6 +69,9 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	q.caller = caller
 
 	// 4. Decode.
+	if q.query, err = api.ParseQuery(r.URL.RawQuery); err != nil {
+		return nil, caller, err
+	}
 	if !api.AcceptsJSON(r.Header.Values("Accept")) {
 		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
 	}

@@ -39,7 +39,7 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 		query.Where = append(query.Where, condition)
 	}
 
-	binding := strings.Join([]string{q.caller.Org, q.op.ID, q.parent, filters.Encode()}, "\x00")
+	binding := strings.Join([]string{q.caller.Org, q.caller.Principal, q.op.ID, q.parent, filters.Encode()}, "\x00")
 	at, err := e.page(q, binding)
 	if err != nil {
 		return nil, err

@@ -209,6 +209,9 @@ func leftBehind(ctx context.Context, w *engine.Write, id string) (*engine.Object
 		e.Problems[0].Pointer = "/email"
 		if w.Caller == nil || k.VisibleTo(w.Caller, user) {
 			e.Location = user.Path()
+			if record.Pending {
+				e.Problems[0].Message += ", invited as '" + user.Doc.String("email") + "'; delete that invitation first"
+			}
 		}
 		return nil, e
 	}

@@ -189,7 +189,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 			"Open it exactly as it stands in the mail. If you were sent more than one mail, only the link in the newest works."))
 	case errors.As(err, &closed) && closed.Status == iam.StatusAccepted:
 		h.write(w, r, http.StatusGone, notice("This link was already used",
-			"A link works once, and with this one an account was activated. Sign in with the e-mail address that was invited and the password chosen then. If that was not you, tell the administrator who invited you."))
+			"A link works once, and with this one an account was activated. If that was not you, tell the administrator who invited you."))
 	case errors.As(err, &closed) && closed.Status == iam.StatusExpired:
 		h.write(w, r, http.StatusGone, notice("This link has expired",
 			"Ask the administrator who invited you for another invitation."))

@@ -78,17 +78,18 @@ func (s *Server) routes() (http.Handler, error) {
 			invitations.ServeHTTP(w, r)
 			return
 		}
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			if h, ok := beside[r.URL.Path]; ok {
-				h.ServeHTTP(w, r)
-				return
-			}
-			if strings.HasPrefix(r.URL.Path, "/docs/") {
-				docs.ServeHTTP(w, r)
-				return
-			}
+		h := beside[r.URL.Path]
+		if strings.HasPrefix(r.URL.Path, "/docs/") {
+			h = docs
 		}
-		s.api(w, r)
+		switch {
+		case h == nil:
+			s.api(w, r)
+		case r.Method == http.MethodGet || r.Method == http.MethodHead:
+			h.ServeHTTP(w, r)
+		default:
+			s.methodNotAllowed(w, r, []string{http.MethodGet, http.MethodHead})
+		}
 	}), nil
 }
 
@@ -249,8 +250,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	case op == nil:
-		methods := strings.Join(allow, ", ")
-		s.errors.Write(w, r, api.New(api.MethodNotAllowed, "The path does not take the method "+r.Method+"; it takes "+methods).WithHeader("Allow", methods))
+		s.methodNotAllowed(w, r, allow)
 		return
 	}
 	rec := recordOf(r.Context())
@@ -263,6 +263,11 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.write(w, answer)
+}
+
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
+	methods := strings.Join(allow, ", ")
+	s.errors.Write(w, r, api.New(api.MethodNotAllowed, "The path does not take the method "+r.Method+"; it takes "+methods).WithHeader("Allow", methods))
 }
 
 // deprecation tells of operations that are to go, as RFC 9745 and RFC 8594 say.

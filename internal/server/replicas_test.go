@@ -64,6 +64,14 @@ func TestChangesHoldOnEveryReplica(t *testing.T) {
 	expect("a deleted binding", http.StatusNotFound)
 	first.Do("DELETE", "/iam/v2/api-keys/"+keyID, nil)
 	expect("a deleted key", http.StatusUnauthorized)
+
+	key = first.Do("POST", "/iam/v2/api-keys", map[string]any{"spec": map[string]any{"owner": map[string]any{"id": id}}})
+	keyID, _ = key.Body["id"].(string)
+	secret, _ = key.Body["spec"].(map[string]any)["secret"].(string)
+	here, there = first.As(keyID, secret), second.As(keyID, secret)
+	expect("another key", http.StatusNotFound)
+	first.Do("DELETE", "/iam/v2/service-accounts/"+id, nil)
+	expect("a deleted service account", http.StatusUnauthorized)
 }
 
 // A key that an operator makes beside a running server works there within a

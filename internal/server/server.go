@@ -123,9 +123,6 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
-	if err := s.first(ctx); err != nil {
-		return err
-	}
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {
 		return err
@@ -143,7 +140,8 @@ func (s *Server) open(ctx context.Context) error {
 		MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return nil
+	// Last, since it prints what is shown once: nothing that can fail comes after.
+	return s.first(ctx)
 }
 
 // NewEngine returns the engine over an open store, as the server and the
