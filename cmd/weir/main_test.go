@@ -374,11 +374,11 @@ func TestHelpMentionsEverySetting(t *testing.T) {
 func TestOneLine(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"one":               "one",
-		"one\ntwo":          "one; two",
-		"one\r\ntwo\n\n":    "one; two",
-		"\n\none\n\n\ntwo":  "one; two",
-		"":                  "",
+		"one":                "one",
+		"one\ntwo":           "one; two",
+		"one\r\ntwo\n\n":     "one; two",
+		"\n\none\n\n\ntwo":   "one; two",
+		"":                   "",
 		"tab\tgoes, é stays": "tab goes, é stays",
 	} {
 		if got := oneLine(errors.New(text)); got != want {
