@@ -96,6 +96,8 @@ func serveTraced(t *testing.T, databaseURL string, tr *trace) *enginetest.World 
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := server.Open(ctx, server.Config{
+		// Mail that never goes out leaves invitations as they are made.
+		SMTPURL: "smtp://127.0.0.1:1", MailFrom: "weir@example.com",
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
 		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
 	}, "test", slog.New(slog.DiscardHandler))
