@@ -122,6 +122,17 @@ func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 	return k, checkTypes(k, all)
 }
 
+// loadWithLog reads the settings of a command, and makes the log that they ask
+// for.
+func loadWithLog(cmd *cobra.Command) (*koanf.Koanf, *slog.Logger, error) {
+	k, err := load(cmd.Flags())
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := logger(k, cmd.ErrOrStderr())
+	return k, log, err
+}
+
 // checkTypes refuses values that are not of their flag's type: taken for zero,
 // a limit with a mistake in it would be none.
 func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {

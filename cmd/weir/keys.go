@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store/sqlstore"
@@ -28,11 +27,7 @@ running, and print it. This is the way back in for who lost the first one.`,
 }
 
 func createKey(cmd *cobra.Command, _ []string) error {
-	k, err := load(cmd.Flags())
-	if err != nil {
-		return err
-	}
-	log, err := logger(k, cmd.ErrOrStderr())
+	k, log, err := loadWithLog(cmd)
 	if err != nil {
 		return err
 	}
@@ -42,7 +37,7 @@ func createKey(cmd *cobra.Command, _ []string) error {
 			return errNoDatabase
 		}
 	}
-	s, err := sqlstore.Open(cmd.Context(), k.String(databaseURL), k.String(dataDir), sqlstore.Options{Logger: log, NotifyKinds: authn.DirectoryKinds()})
+	s, err := server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
 	if err != nil {
 		return err
 	}

@@ -25,11 +25,7 @@ WEIR_BOOTSTRAP_PASSWORD and WEIR_BOOTSTRAP_ORGANIZATION_ID fix those values.`,
   weir serve --data-dir /var/lib/weir --listen 0.0.0.0:8443 --tls-self-signed
   weir serve --database-url postgres://weir@db.example.com/weir`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			k, err := load(cmd.Flags())
-			if err != nil {
-				return err
-			}
-			log, err := logger(k, cmd.ErrOrStderr())
+			k, log, err := loadWithLog(cmd)
 			if err != nil {
 				return err
 			}

@@ -25,13 +25,11 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		w.New.Parent = doc.String(k.ParentField + ".id")
 	}
 
-	if locate := k.Hooks.Locate; locate != nil {
-		more, err := locate(ctx, w)
-		if err != nil {
-			return nil, err
-		}
-		problems = append(problems, more...)
+	more, err := e.locate(ctx, w)
+	if err != nil {
+		return nil, err
 	}
+	problems = append(problems, more...)
 
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
@@ -58,14 +56,18 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 // hold read-only fields.
 func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
 	w := &Write{Engine: e, Tx: tx, Verb: Create, New: o, Now: e.Now().UTC()}
-	var problems []api.Problem
-	if locate := o.Kind.Hooks.Locate; locate != nil {
-		var err error
-		if problems, err = locate(ctx, w); err != nil {
-			return err
-		}
+	problems, err := e.locate(ctx, w)
+	if err != nil {
+		return err
 	}
 	return e.insert(ctx, w, problems)
+}
+
+func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
+	if hook := w.New.Kind.Hooks.Locate; hook != nil {
+		return hook(ctx, w)
+	}
+	return nil, nil
 }
 
 // Save writes an existing object that Weir itself changed, in a transaction
@@ -356,14 +358,11 @@ func (e *Engine) referrer(ctx context.Context, tx store.Tx, org string, r store.
 	if k == nil {
 		return nil, fmt.Errorf("engine: %s %s refers to another object and has no definition", r.Kind, r.ID)
 	}
-	row, err := tx.Lock(ctx, org, r.Key)
+	o, err := e.Lock(ctx, tx, org, k, r.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return k.Decode(row)
+	return o, err
 }
 
 // onDelete says what becomes of the object when what the field refers to goes.

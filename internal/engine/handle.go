@@ -89,10 +89,12 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 }
 
 func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
-	switch q.verb {
-	case List:
+	if q.verb == List {
 		return e.list(ctx, q)
-	case Read:
+	}
+	// Who may not is told so before anything is locked; under the lock of a
+	// change the question is put again.
+	if q.verb != Create {
 		o, row, err := e.load(ctx, e.Store.Get, q)
 		if err != nil {
 			return nil, err
@@ -100,17 +102,8 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
-		return &Answer{Status: q.op.Success, Body: row.Body}, nil
-	}
-	// Who may not is told so before anything is locked; under the lock the
-	// question is put again.
-	if q.verb != Create {
-		o, _, err := e.load(ctx, e.Store.Get, q)
-		if err != nil {
-			return nil, err
-		}
-		if err := e.authorize(q, o, q.asks()); err != nil {
-			return nil, err
+		if q.verb == Read {
+			return &Answer{Status: q.op.Success, Body: row.Body}, nil
 		}
 	}
 	var answer *Answer

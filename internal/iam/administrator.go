@@ -53,20 +53,23 @@ func mustHaveAdministrator(ctx context.Context, w *engine.Write, org string) err
 		return err
 	}
 	left, err := Administrators(ctx, w.Tx, org)
-	if err != nil || len(left) == 0 {
-		if err == nil {
-			err = api.New(api.BadRequest, "The organization would be left without an OrganizationAdmin who has an API key to manage it with; give the role and a key to somebody else first")
-		}
+	if err != nil {
 		return err
+	}
+	if len(left) == 0 {
+		return api.New(api.BadRequest, "The organization would be left without an OrganizationAdmin who has an API key to manage it with; give the role and a key to somebody else first")
 	}
 	keys, err := w.Tx.Count(ctx, store.Query{Org: org, Kind: authn.APIKeyKind, Limit: 1, Where: []store.Condition{
 		{Field: "spec.owner", Values: left},
 		{Field: "spec.resource", Values: managementKeys()},
 	}})
-	if err == nil && keys == 0 {
-		err = api.New(api.BadRequest, "No OrganizationAdmin would have an API key left to manage the organization with; make another one first")
+	if err != nil {
+		return err
 	}
-	return err
+	if keys == 0 {
+		return api.New(api.BadRequest, "No OrganizationAdmin would have an API key left to manage the organization with; make another one first")
+	}
+	return nil
 }
 
 // managementKeys are the resources of keys that reach management operations.

@@ -110,7 +110,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.errors = api.ErrorWriter{PublicURL: s.URL, Log: s.log, Now: time.Now}
-	if s.store, err = sqlstore.Open(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key())}); err != nil {
+	if s.store, err = OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log); err != nil {
 		return err
 	}
 	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
@@ -142,6 +142,14 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	// Last, since it prints what is shown once: nothing that can fail comes after.
 	return s.first(ctx)
+}
+
+// OpenStore opens the database as the server and the operator's commands do:
+// all processes on one database must tell each other of the same kinds.
+func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
+	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
+		Logger: log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key()),
+	})
 }
 
 // NewEngine returns the engine over an open store, as the server and the

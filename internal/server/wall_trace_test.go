@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -94,31 +93,5 @@ func (tx tracedTx) Insert(ctx context.Context, r *store.Row, entries []store.Ent
 // recorded.
 func serveTraced(t *testing.T, databaseURL string, tr *trace) *enginetest.World {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	s, err := server.Open(ctx, server.Config{
-		// Mail that never goes out leaves invitations as they are made.
-		SMTPURL: "smtp://127.0.0.1:1", MailFrom: "weir@example.com",
-		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
-		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
-	}, "test", slog.New(slog.DiscardHandler))
-	if err != nil {
-		stop()
-		t.Fatal(err)
-	}
-	if err := s.UseKinds(server.Kinds(), time.Now); err != nil {
-		stop()
-		t.Fatal(err)
-	}
-	s.Engine().Store = tracedStore{s.Engine().Store, tr}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
-	return people(t, s.URL, s.Engine(), enginetest.Caller{
-		Key: s.First.APIKey, Secret: s.First.APISecret, Organization: s.First.OrganizationID,
-	})
+	return serveOn(t, databaseURL, server.Kinds(), time.Now, func(s store.Store) store.Store { return tracedStore{s, tr} })
 }

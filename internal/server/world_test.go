@@ -123,8 +123,16 @@ func issue(ctx context.Context, e *engine.Engine, tx store.Tx, organization, own
 // serve starts a server with the kinds given in place of its own.
 func serve(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time) *enginetest.World {
 	t.Helper()
+	return serveOn(t, databaseURL, kinds, now, func(s store.Store) store.Store { return s })
+}
+
+// serveOn is serve with a store that the test puts before the server's own.
+func serveOn(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time, before func(store.Store) store.Store) *enginetest.World {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := server.Open(ctx, server.Config{
+		// Mail that never goes out leaves invitations as they are made.
+		SMTPURL: "smtp://127.0.0.1:1", MailFrom: "weir@example.com",
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
 		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
 	}, "test", slog.New(slog.DiscardHandler))
@@ -136,6 +144,7 @@ func serve(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() ti
 		stop()
 		t.Fatal(err)
 	}
+	s.Engine().Store = before(s.Engine().Store)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	t.Cleanup(func() {
