@@ -65,6 +65,15 @@ var tests = []struct {
 	{"Settings", settings},
 	{"SettingRace", settingRace},
 
+	{"CountersCount", countersCount},
+	{"CountersNet", countersNet},
+	{"CountersWithTheirTransaction", countersWithTheirTransaction},
+	{"CountersOverdraw", countersOverdraw},
+	{"Limits", limits},
+	{"SetCounters", setCounters},
+	{"LastPlace", lastPlace},
+	{"CountersUnderChange", countersUnderChange},
+
 	{"RollbackOnError", rollbackOnError},
 	{"OwnWritesSeen", ownWritesSeen},
 	{"Panic", panics},
