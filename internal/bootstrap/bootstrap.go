@@ -173,6 +173,7 @@ func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ow
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
+		tx.Overdraw() // the way back in must not be closed because there are many keys
 		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
 	})
 	return id, secret, owner, err

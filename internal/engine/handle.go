@@ -95,7 +95,11 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		from, err := e.reader(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		o, row, err := e.load(ctx, from.Get, q)
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +125,7 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, e.exceeded(err)
 	}
 	return answer, nil
 }

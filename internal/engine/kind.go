@@ -44,6 +44,9 @@ type Kind struct {
 	// ParentField is the field of the body that names the parent, for kinds
 	// whose path does not; it must be a required, immutable reference.
 	ParentField string
+	// Source computes the objects, for kinds that are not stored: these can be
+	// listed and read, and nothing else.
+	Source Source
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
@@ -60,6 +63,8 @@ type Kind struct {
 	// or store.FieldID where the object is the principal, or a text that has
 	// OwnerPrefix before the principal's ID.
 	OwnedBy, OwnerPrefix string
+	// Quotas limit how many objects there may be.
+	Quotas []*Quota
 	// Resource is the resource type that permissions are asked for, as the
 	// vendor's documents spell it, for example "Environment".
 	Resource string
@@ -78,6 +83,8 @@ type Kind struct {
 	// Missing answers for an object that is not there or is hidden; nil means
 	// 404 resource_not_found.
 	Missing func(id string) *api.Error
+	// FilterID makes id a query parameter of list.
+	FilterID Filter
 	// PageSize is the default and the greatest page size of lists; zero means
 	// 10 and 100.
 	PageSize PageSize
@@ -153,7 +160,8 @@ type Hooks struct {
 	// AfterWrite runs after the object is written; it may write others.
 	AfterWrite func(ctx context.Context, w *Write) error
 	// BeforeDelete runs before the object w.Old goes, by its own deletion or
-	// by a cascade; an error refuses the deletion.
+	// by a cascade; an error refuses the deletion. It must not change objects
+	// that go in the same deletion.
 	BeforeDelete func(ctx context.Context, w *Write) error
 	// AfterDelete runs once after a deletion with all of its cascade, for each
 	// kind of which objects went; an error refuses the whole deletion.

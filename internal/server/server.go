@@ -162,7 +162,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	directory := authn.NewDirectory(s)
 	s.Watch(directory.Changed)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
-	return engine.New(engine.Config{
+	e, err := engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
@@ -170,6 +170,10 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return e, e.CountQuotas(ctx)
 }
 
 // first makes the first credentials where there are none.
