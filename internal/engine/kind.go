@@ -160,8 +160,7 @@ type Hooks struct {
 	// AfterWrite runs after the object is written; it may write others.
 	AfterWrite func(ctx context.Context, w *Write) error
 	// BeforeDelete runs before the object w.Old goes, by its own deletion or
-	// by a cascade; an error refuses the deletion. It must not change objects
-	// that go in the same deletion.
+	// by a cascade; an error refuses the deletion.
 	BeforeDelete func(ctx context.Context, w *Write) error
 	// AfterDelete runs once after a deletion with all of its cascade, for each
 	// kind of which objects went; an error refuses the whole deletion.

@@ -145,10 +145,15 @@ func (e *Engine) ResetLimit(ctx context.Context, org, code string) error {
 // is an insert, nil for after a deletion. All rows are written here, so that
 // none is forgotten in the counting.
 func (e *Engine) keep(ctx context.Context, tx store.Tx, before, after *Object) error {
+	o := after
+	if o == nil {
+		o = before
+	}
+	key := o.Key()
 	var err error
 	switch {
 	case after == nil:
-		err = tx.Delete(ctx, before.Key(), before.Deleted)
+		err = tx.Delete(ctx, key, before.Deleted)
 	case before == nil:
 		err = after.write(ctx, tx.Insert, e.entries(after))
 	default:
@@ -157,8 +162,9 @@ func (e *Engine) keep(ctx context.Context, tx store.Tx, before, after *Object) e
 	if err != nil {
 		return err
 	}
-	before.tally(tx, -1)
-	after.tally(tx, 1)
+	if before, after := before.shares(), after.shares(); len(before)+len(after) > 0 {
+		tx.Tally(key, before, after)
+	}
 	return nil
 }
 
@@ -171,16 +177,18 @@ func (o *Object) write(ctx context.Context, write func(context.Context, *store.R
 	return err
 }
 
-// tally counts the object, which may be nil, for each quota of its kind.
-func (o *Object) tally(tx store.Tx, by int64) {
+// shares are what the object, which may be nil, counts for.
+func (o *Object) shares() []store.Share {
 	if o == nil {
-		return
+		return nil
 	}
+	var out []store.Share
 	for _, q := range o.Kind.Quotas {
 		if c, counts := q.Counter(o); counts {
-			tx.Tally(store.Delta{Counter: c, By: by, Limit: q.Limit})
+			out = append(out, store.Share{Counter: c, Limit: q.Limit})
 		}
 	}
+	return out
 }
 
 // exceeded turns the store's refusal into the answer to the request, and

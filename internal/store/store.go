@@ -142,11 +142,9 @@ type Counter struct {
 	Subject string
 }
 
-// Delta is what a transaction adds to a counter.
-type Delta struct {
+// Share is a row's part in a counter: one.
+type Share struct {
 	Counter
-	// By is negative where something goes.
-	By int64
 	// Limit is the greatest value of the counter, unless PutLimit has set
 	// another one for the organization and the name.
 	Limit int64
@@ -184,13 +182,16 @@ type Tx interface {
 	// reports whether it did. Transactions that put the same name come one after
 	// the other.
 	PutSetting(ctx context.Context, name string, value []byte) (bool, error)
-	// Tally changes a counter as part of this transaction. That happens when fn
-	// has returned without an error, for all deltas of one counter together:
-	// what is taken and given back in one transaction takes nothing. If a
-	// counter grows beyond its limit, nothing of the transaction is kept, and
-	// Update answers *ErrFull. A counter that does not grow is never refused,
-	// even if it stands above its limit.
-	Tally(d Delta)
+	// Tally says what a row counted for before this transaction wrote it, and
+	// what it counts for now. Of several calls for one row, the before of the
+	// first is taken and the after of the last.
+	//
+	// Counters change when fn has returned without an error, each by the sum
+	// over all rows: what is taken and given back in one transaction takes
+	// nothing. If a counter grows beyond its limit, nothing of the transaction is
+	// kept, and Update answers *ErrFull. A counter that does not grow is never
+	// refused, even if it stands above its limit.
+	Tally(row Key, before, after []Share)
 	// Overdraw lets this transaction go beyond limits. It counts all the same.
 	Overdraw()
 	// SetCounters makes the values given the only ones of the counters with the

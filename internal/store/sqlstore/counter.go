@@ -107,28 +107,52 @@ func (r reader) Limits(ctx context.Context, org string) (map[string]int64, error
 	return limits, err
 }
 
-// tallies are the deltas of a transaction.
+// tallies are what the rows that a transaction writes count for, before and
+// after.
 type tallies struct {
-	deltas   map[store.Counter]store.Delta
-	overdraw bool
+	before, after map[store.Key][]store.Share
+	overdraw      bool
 }
 
-func (t *tx) Tally(d store.Delta) {
-	if t.tallied.deltas == nil {
-		t.tallied.deltas = map[store.Counter]store.Delta{}
+func (t *tx) Tally(row store.Key, before, after []store.Share) {
+	if t.tallied.before == nil {
+		t.tallied.before, t.tallied.after = map[store.Key][]store.Share{}, map[store.Key][]store.Share{}
 	}
-	d.By += t.tallied.deltas[d.Counter].By
-	t.tallied.deltas[d.Counter] = d
+	if _, known := t.tallied.before[row]; !known {
+		t.tallied.before[row] = before
+	}
+	t.tallied.after[row] = after
+}
+
+// delta is what a transaction adds to a counter.
+type delta struct {
+	store.Share
+	By int64
+}
+
+// deltas are those of the transaction, in the order in which all transactions
+// take them.
+func (t tallies) deltas() []delta {
+	sums := map[store.Counter]delta{}
+	add := func(rows map[store.Key][]store.Share, by int64) {
+		for _, shares := range rows {
+			for _, s := range shares {
+				sums[s.Counter] = delta{s, sums[s.Counter].By + by}
+			}
+		}
+	}
+	add(t.before, -1)
+	add(t.after, 1)
+	return slices.SortedFunc(maps.Values(sums), func(a, b delta) int {
+		return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func (t *tx) Overdraw() { t.tallied.overdraw = true }
 
 // count applies the deltas at the end of the transaction.
 func (t *tx) count(ctx context.Context) error {
-	deltas := slices.SortedFunc(maps.Values(t.tallied.deltas), func(a, b store.Delta) int {
-		return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Name, b.Name))
-	})
-	for _, d := range deltas {
+	for _, d := range t.tallied.deltas() {
 		if d.By == 0 {
 			continue
 		}
@@ -159,7 +183,7 @@ func checkCounter(c store.Counter) error {
 }
 
 // change changes a counter of one row.
-func (t *tx) change(ctx context.Context, d store.Delta) error {
+func (t *tx) change(ctx context.Context, d delta) error {
 	value, limit, err := t.add(ctx, d, 0)
 	switch {
 	case err != nil:
@@ -175,10 +199,10 @@ func (t *tx) change(ctx context.Context, d store.Delta) error {
 }
 
 // free reports whether the change is not bound to the limit.
-func (t *tx) free(d store.Delta) bool { return d.By < 0 || t.tallied.overdraw }
+func (t *tx) free(d delta) bool { return d.By < 0 || t.tallied.overdraw }
 
 // spread changes a counter of several rows.
-func (t *tx) spread(ctx context.Context, d store.Delta) error {
+func (t *tx) spread(ctx context.Context, d delta) error {
 	// A first look tells which way to go: to lock all slots with one of them
 	// locked already could end in a deadlock.
 	value, limit, slots, err := t.sum(ctx, d)
@@ -214,13 +238,13 @@ func (t *tx) spread(ctx context.Context, d store.Delta) error {
 }
 
 // add changes one row of a counter and returns its new value.
-func (t *tx) add(ctx context.Context, d store.Delta, slot int) (value, limit int64, err error) {
+func (t *tx) add(ctx context.Context, d delta, slot int) (value, limit int64, err error) {
 	err = t.one(ctx, addSQL, []any{d.Org, d.Subject, d.Name, d.Limit, int64(slot), d.By}, &value, &limit)
 	return value, limit, err
 }
 
 // sum returns the value of a counter and how many rows it has.
-func (t *tx) sum(ctx context.Context, d store.Delta) (value, limit int64, slots int, err error) {
+func (t *tx) sum(ctx context.Context, d delta) (value, limit int64, slots int, err error) {
 	var n int64
 	err = t.one(ctx, sumSQL, []any{d.Org, d.Subject, d.Name, d.Limit}, &value, &limit, &n)
 	return value, limit, int(n), err
@@ -255,7 +279,7 @@ func (t *tx) SetCounters(ctx context.Context, name string, values map[store.Coun
 		if err := checkCounter(c); err != nil {
 			return err
 		}
-		if _, _, err := t.add(ctx, store.Delta{Counter: c, By: value}, 0); err != nil {
+		if _, _, err := t.add(ctx, delta{store.Share{Counter: c}, value}, 0); err != nil {
 			return err
 		}
 	}

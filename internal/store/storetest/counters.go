@@ -1,10 +1,11 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	mrand "math/rand/v2"
 	"sync/atomic"
 
 	"github.com/weirhq/weir/internal/store"
@@ -15,10 +16,25 @@ func (b *bench) counter(subject string) store.Counter {
 	return store.Counter{Org: b.org, Name: "things of " + b.kind, Subject: subject}
 }
 
+// counted tallies so many rows that come, or go.
+func (b *bench) counted(tx store.Tx, c store.Counter, by, limit int64) {
+	share := []store.Share{{Counter: c, Limit: limit}}
+	for ; by > 0; by-- {
+		tx.Tally(b.key(rand.Text()), nil, share)
+	}
+	for ; by < 0; by++ {
+		tx.Tally(b.key(rand.Text()), share, nil)
+	}
+}
+
 // tally changes the counter in a transaction of its own.
 func (b *bench) tally(c store.Counter, by, limit int64) error {
-	return b.Store.Update(b.ctx, func(tx store.Tx) error {
-		tx.Tally(store.Delta{Counter: c, By: by, Limit: limit})
+	return b.tallyOn(b.Store, c, by, limit)
+}
+
+func (b *bench) tallyOn(s store.Store, c store.Counter, by, limit int64) error {
+	return s.Update(b.ctx, func(tx store.Tx) error {
+		b.counted(tx, c, by, limit)
 		return nil
 	})
 }
@@ -95,14 +111,14 @@ func countersNet(b *bench) {
 		c := b.counter(subject)
 		b.mustTally(c, 5, 5)
 		b.update(func(tx store.Tx) error {
-			tx.Tally(store.Delta{Counter: c, By: 1, Limit: 5})
-			tx.Tally(store.Delta{Counter: c, By: -1, Limit: 5})
+			b.counted(tx, c, 1, 5)
+			b.counted(tx, c, -1, 5)
 			return nil
 		})
 		b.wantValue(c, 5)
 		err := b.Store.Update(b.ctx, func(tx store.Tx) error {
 			for _, by := range []int64{1, 1, -1} {
-				tx.Tally(store.Delta{Counter: c, By: by, Limit: 5})
+				b.counted(tx, c, by, 5)
 			}
 			return nil
 		})
@@ -111,21 +127,44 @@ func countersNet(b *bench) {
 	}
 }
 
+// countersOfOneRow writes a row several times in a transaction. Only what it
+// was before and what it is in the end count.
+func countersOfOneRow(b *bench) {
+	one, two := b.counter("sa-1"), b.counter("sa-2")
+	share := func(c store.Counter) []store.Share { return []store.Share{{Counter: c, Limit: 1}} }
+	key := b.key("a-1")
+	b.update(func(tx store.Tx) error {
+		tx.Tally(key, nil, share(one))
+		tx.Tally(key, share(one), share(two))
+		tx.Tally(key, share(one), share(two)) // by who has not seen the change
+		return nil
+	})
+	b.wantValue(one, 0)
+	b.wantValue(two, 1)
+	b.update(func(tx store.Tx) error {
+		for range 2 {
+			tx.Tally(key, share(two), nil)
+		}
+		return nil
+	})
+	b.wantValue(two, 0)
+}
+
 // countersWithTheirTransaction are kept with all else, or not at all.
 func countersWithTheirTransaction(b *bench) {
 	full, other := b.counter("sa-1"), b.counter("")
 	b.mustTally(full, 1, 1)
 	undo := errors.New("undo")
 	if err := b.Store.Update(b.ctx, func(tx store.Tx) error {
-		tx.Tally(store.Delta{Counter: other, By: 1, Limit: 1})
+		b.counted(tx, other, 1, 1)
 		return undo
 	}); !errors.Is(err, undo) {
 		b.Errorf("error %v", err)
 	}
 	b.wantValue(other, 0)
 	err := b.Store.Update(b.ctx, func(tx store.Tx) error {
-		tx.Tally(store.Delta{Counter: other, By: 1, Limit: 1})
-		tx.Tally(store.Delta{Counter: full, By: 1, Limit: 1})
+		b.counted(tx, other, 1, 1)
+		b.counted(tx, full, 1, 1)
 		return tx.Insert(b.ctx, b.row("a-1", ""), nil)
 	})
 	b.wantFull(err, full, 1, 2)
@@ -142,7 +181,7 @@ func countersOverdraw(b *bench) {
 		c := b.counter(subject)
 		b.update(func(tx store.Tx) error {
 			tx.Overdraw()
-			tx.Tally(store.Delta{Counter: c, By: 3, Limit: 1})
+			b.counted(tx, c, 3, 1)
 			return nil
 		})
 		b.wantValue(c, 3)
@@ -165,11 +204,7 @@ func limits(b *bench) {
 		b.mustTally(away, 1, 1)
 		// Another process is bound to it at once.
 		b.update(func(tx store.Tx) error { return tx.PutLimit(b.ctx, b.org, name, 0) })
-		err := b.other.Update(b.ctx, func(tx store.Tx) error {
-			tx.Tally(store.Delta{Counter: c, By: 1, Limit: 1})
-			return nil
-		})
-		b.wantFull(err, c, 0, 4)
+		b.wantFull(b.tallyOn(b.other, c, 1, 1), c, 0, 4)
 		if got, err := b.Limits(b.ctx, b.org); err != nil || len(got) != 1 || got[name] != 0 {
 			b.Errorf("the limits are %v, %v", got, err)
 		}
@@ -223,10 +258,7 @@ func lastPlace(b *bench) {
 				if i%2 == 1 {
 					s = b.other
 				}
-				return s.Update(b.ctx, func(tx store.Tx) error {
-					tx.Tally(store.Delta{Counter: c, By: 1, Limit: limit})
-					return nil
-				})
+				return b.tallyOn(s, c, 1, limit)
 			}) {
 				var full *store.ErrFull
 				if err == nil {
@@ -258,15 +290,13 @@ func countersUnderChange(b *bench) {
 			}
 			mine := int64(0)
 			for range rounds {
-				by := 1 + rand.Int64N(3)
-				if mine > 0 && rand.IntN(2) == 0 {
-					by = -(1 + rand.Int64N(mine))
+				by := 1 + mrand.Int64N(3)
+				if mine > 0 && mrand.IntN(2) == 0 {
+					by = -(1 + mrand.Int64N(mine))
 				}
 				err := s.Update(b.ctx, func(tx store.Tx) error {
-					// Two counters in either order, as transactions may have them.
-					deltas := []store.Delta{{Counter: c, By: by, Limit: limit}, {Counter: beside, By: by, Limit: 10_000}}
-					tx.Tally(deltas[i%2])
-					tx.Tally(deltas[1-i%2])
+					b.counted(tx, c, by, limit)
+					b.counted(tx, beside, by, 10_000)
 					return nil
 				})
 				var full *store.ErrFull

@@ -67,6 +67,7 @@ var tests = []struct {
 
 	{"CountersCount", countersCount},
 	{"CountersNet", countersNet},
+	{"CountersOfOneRow", countersOfOneRow},
 	{"CountersWithTheirTransaction", countersWithTheirTransaction},
 	{"CountersOverdraw", countersOverdraw},
 	{"Limits", limits},
