@@ -36,7 +36,7 @@ var Applied = &engine.Kind{
 	Parameters: map[engine.Verb][]engine.Parameter{engine.Read: parameters()},
 	Fields: append([]engine.Field{
 		{
-			Name: "scope", ReadOnly: true, Required: true, Filter: engine.FilterOne, FilterRequired: true, FilterBy: byScope,
+			Name: "scope", ReadOnly: true, Required: true, Filter: engine.FilterOne, FilterRequired: true, FilterBy: byScope, Enum: scopeNames(),
 			Description: "What the quota holds for. In the parameter of lists small letters and hyphens are taken too.", Example: "ORGANIZATION",
 		},
 		{

@@ -70,17 +70,17 @@ func scopes(context.Context, *engine.Asked) ([]*engine.Object, error) {
 func parseScope(text string) (engine.QuotaScope, error) {
 	s := engine.QuotaScope(strings.ReplaceAll(strings.ToUpper(text), "-", "_"))
 	if !slices.Contains(engine.QuotaScopes(), s) {
-		return "", errNoScope()
+		return "", errors.New("must be one of " + strings.Join(scopeNames(), ", "))
 	}
 	return s, nil
 }
 
-func errNoScope() error {
+func scopeNames() []string {
 	var names []string
 	for _, s := range engine.QuotaScopes() {
 		names = append(names, string(s))
 	}
-	return errors.New("must be one of " + strings.Join(names, ", "))
+	return names
 }
 
 func byScope(text string) (store.Condition, error) {

@@ -176,6 +176,12 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	return e, e.CountQuotas(ctx)
 }
 
+// SetLimit sets the limit of a quota in an organization, as 'weir quotas set'
+// does.
+func (s *Server) SetLimit(ctx context.Context, organization, code string, limit int64) error {
+	return s.engine.SetLimit(ctx, organization, code, limit)
+}
+
 // first makes the first credentials where there are none.
 func (s *Server) first(ctx context.Context) error {
 	if err := bootstrap.Settle(ctx, s.store, s.config.DataDir); err != nil {
