@@ -203,6 +203,11 @@ func (t *tx) free(d delta) bool { return d.By < 0 || t.tallied.overdraw }
 
 // spread changes a counter of several rows.
 func (t *tx) spread(ctx context.Context, d delta) error {
+	slot := rand.IntN(t.dialect.slots)
+	if t.free(d) {
+		_, _, err := t.add(ctx, d, slot)
+		return err
+	}
 	// A first look tells which way to go: to lock all slots with one of them
 	// locked already could end in a deadlock.
 	value, limit, slots, err := t.sum(ctx, d)
@@ -214,13 +219,13 @@ func (t *tx) spread(ctx context.Context, d delta) error {
 	}
 	margin := int64(t.dialect.slots)
 	far := d.By == 1 && value+d.By+margin <= limit
-	if !far && !t.free(d) {
+	if !far {
 		margin = 0
 		if err := t.lockSlots(ctx, d.Counter); err != nil {
 			return err
 		}
 	}
-	if _, _, err := t.add(ctx, d, rand.IntN(t.dialect.slots)); err != nil || t.free(d) {
+	if _, _, err := t.add(ctx, d, slot); err != nil {
 		return err
 	}
 	value, limit, _, err = t.sum(ctx, d)
