@@ -22,6 +22,8 @@ type Config struct {
 	Store store.Store
 	// Kinds is the table of all kinds, served or internal.
 	Kinds []*Kind
+	// Calls are the operations that belong to no kind.
+	Calls []*Call
 	// PublicURL is the base of links, without a final slash.
 	PublicURL    string
 	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
@@ -43,10 +45,12 @@ type Engine struct {
 	routes map[string]route
 }
 
+// route is a kind with a verb or an action, or else a call.
 type route struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	call   *Call
 }
 
 // New checks the table of kinds and returns the engine for it. An error means
@@ -82,6 +86,15 @@ func New(c Config) (*Engine, error) {
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
+	}
+	for _, call := range c.Calls {
+		if err := call.check(); err != nil {
+			problems = append(problems, err)
+		}
+		if _, dup := e.routes[call.Operation]; dup {
+			problems = append(problems, fmt.Errorf("operation %s is served twice", call.Operation))
+		}
+		e.routes[call.Operation] = route{verb: act, call: call}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
