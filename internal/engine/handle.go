@@ -92,7 +92,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	} else {
 		answer, err = e.perform(r.Context(), q)
 	}
-	return answer, caller, err
+	return answer, caller, e.exceeded(err)
 }
 
 // readBody reads the request's body where the operation has one.
@@ -144,7 +144,7 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		return err
 	})
 	if err != nil {
-		return nil, e.exceeded(err)
+		return nil, err
 	}
 	return answer, nil
 }
