@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,38 +10,21 @@ import (
 	"testing"
 )
 
-// createEnvironment makes an environment and returns the status.
-func (s *serving) createEnvironment(t *testing.T, key, secret string) int {
-	t.Helper()
-	body, err := json.Marshal(map[string]string{"display_name": "another"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/org/v2/environments", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.SetBasicAuth(key, secret)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	return resp.StatusCode
-}
-
 // Limits change beside a running server, from one request to the next.
 func TestQuotas(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	s := serve(t, dir)
+	s := serve(t, dir, "--rate-limit-principal", "0")
 	content, err := os.ReadFile(filepath.Join(dir, "credentials.env"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	key, secret := credentials(t, string(content))
 	const code = "iam.max_environments.per_org"
+	create := func() int {
+		t.Helper()
+		return s.environments(t, http.MethodPost, `{"display_name": "another"}`, key, secret)
+	}
 	quotas := func(args ...string) string {
 		t.Helper()
 		r := run(t, nil, append(append([]string{"quotas"}, args...), "--data-dir", dir)...)
@@ -64,7 +45,7 @@ func TestQuotas(t *testing.T) {
 		t.Errorf("the answer is %q", out)
 	}
 	for i, want := range []int{http.StatusCreated, http.StatusPaymentRequired} {
-		if got := s.createEnvironment(t, key, secret); got != want {
+		if got := create(); got != want {
 			t.Errorf("environment %d answers %d, want %d", i+2, got, want)
 		}
 	}
@@ -74,7 +55,7 @@ func TestQuotas(t *testing.T) {
 		t.Errorf("above the limit a list answers %d", got)
 	}
 	quotas("reset", code)
-	if got := s.createEnvironment(t, key, secret); got != http.StatusCreated {
+	if got := create(); got != http.StatusCreated {
 		t.Errorf("after the reset a create answers %d", got)
 	}
 	shows(25, 3)
