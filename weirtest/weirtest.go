@@ -83,7 +83,7 @@ func (s *Server) Replica(options ...Option) *Server {
 		s.t.Fatal("weirtest: the replica has a database of its own")
 	}
 	replica := *s
-	replica.URL, replica.stop = w.URL, w.stop
+	replica.URL, replica.stop, replica.setLimit = w.URL, w.stop, w.setLimit
 	return &replica
 }
 

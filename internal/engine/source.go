@@ -34,6 +34,16 @@ type Asked struct {
 	Query url.Values
 }
 
+// Value is the first value of the query parameter that is not empty, or "".
+func (a *Asked) Value(parameter string) string {
+	for _, v := range a.Query[parameter] {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
 // reader is what reads are answered from: the store, or what is computed.
 type reader interface {
 	Get(ctx context.Context, org string, key store.Key) (*store.Row, error)

@@ -114,7 +114,7 @@ const placesPerSubject = 1000
 func applied(ctx context.Context, a *engine.Asked) ([]*engine.Object, error) {
 	wanted := a.Engine.Quotas()
 	if a.Verb == engine.List {
-		scope, err := parseScope(a.Query.Get("scope"))
+		scope, err := parseScope(a.Value("scope"))
 		if err != nil {
 			return nil, err // the filter has read it before
 		}
@@ -173,7 +173,7 @@ func holdersOf(ctx context.Context, a *engine.Asked, scope engine.QuotaScope) ([
 		if s.scope != scope {
 			continue
 		}
-		id := a.Query.Get(s.field)
+		id := a.Value(s.field)
 		k := a.Engine.Kind(s.key)
 		switch {
 		case id == "" && a.Verb == engine.Read:

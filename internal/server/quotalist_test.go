@@ -35,7 +35,7 @@ func TestQuotaLists(t *testing.T) {
 			small := strings.ToLower(string(scope))
 			for _, query := range []string{
 				"scope=" + string(scope), "scope=" + small, "scope=" + strings.ReplaceAll(small, "_", "-"),
-				"scope=" + small + "&environment=&network=&kafka_cluster=&id=", "page_size=3&scope=" + small, "page_size=200&scope=" + small,
+				"scope=" + small + "&environment=&network=&kafka_cluster=&id=", "scope=&scope=" + small, "page_size=3&scope=" + small, "page_size=200&scope=" + small,
 			} {
 				if got, want := walkIDs(t, s.admin, appliedQuotas+"?"+query), codes(scope); !slices.Equal(got, want) {
 					t.Errorf("%s shows %q, want %q", query, got, want)
