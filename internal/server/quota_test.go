@@ -334,9 +334,9 @@ func TestCascadesGiveBack(t *testing.T) {
 	})
 }
 
-// TestHelpersOfARequestCount is about objects that hooks make beside the one
+// TestWhatHooksMakeCounts is about objects that hooks make beside the one
 // that was asked for.
-func TestHelpersOfARequestCount(t *testing.T) {
+func TestWhatHooksMakeCounts(t *testing.T) {
 	t.Parallel()
 	_, w := start(t, "")
 	c := w.Client(w.Admin)
