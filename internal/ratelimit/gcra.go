@@ -66,10 +66,15 @@ func (l Limit) interval() time.Duration {
 // Bounds of the line of those who were refused and told when to come back.
 const (
 	// maxLine is how many of one caller's requests can have a place in the line
-	// at a time; further ones are told its length.
+	// at a time.
 	maxLine = 64
-	// maxWait is how far ahead places are given.
-	maxWait = time.Hour
+	// maxWait is how far ahead places are given. It is less where processes share
+	// a limit, since one cannot use what is promised at another when the load
+	// shifts.
+	maxWait       = time.Hour
+	maxSharedWait = 2 * time.Second
+	// spread is over how many seconds those are told to come who get no place.
+	spread = 8
 	// keptFor is how long a place that is due is kept for the request that has
 	// it. After that any request may take it, so that no capacity is lost to who
 	// does not come back, and lostAfter is when it is gone.
@@ -92,6 +97,8 @@ type State struct {
 	line []place
 	// share is what this process may use until it hears from the others.
 	share share
+	// turnedAway counts those who got no place, to tell each another time.
+	turnedAway uint8
 }
 
 // place is the promise to a refused request that it is admitted when it comes
@@ -134,9 +141,9 @@ type Decision struct {
 	Remaining int
 	// Reset is how long it takes until Remaining equals Limit again.
 	Reset time.Duration
-	// RetryAfter is when the request should come back; 0 if it was allowed. It
-	// is a whole number of seconds for one that got a place in the line, and
-	// otherwise the shortest wait. Trying again earlier does not make it longer.
+	// RetryAfter is when the request should come back; 0 if it was allowed. With
+	// a line it is a whole number of seconds, and without one the shortest wait,
+	// which trying again earlier does not make longer.
 	RetryAfter time.Duration
 }
 
@@ -270,8 +277,14 @@ func (l Limit) owe(now time.Time, s *State, with Sharing) {
 // one left, and tells it when to come. It reports whether there was.
 func (l Limit) stand(now time.Time, s *State, tag uint64, with Sharing, d *Decision) bool {
 	d.Remaining = 0
-	d.RetryAfter = max((d.RetryAfter+time.Second-1).Truncate(time.Second), time.Second)
-	if tag == 0 || len(s.line) >= maxLine || d.RetryAfter > maxWait {
+	d.RetryAfter = max((d.RetryAfter + time.Second - 1).Truncate(time.Second), time.Second)
+	longest := maxWait
+	if with.Replicas > 1 {
+		longest = maxSharedWait
+	}
+	if len(s.line) >= maxLine || d.RetryAfter > longest {
+		d.RetryAfter += time.Duration(s.turnedAway%spread) * time.Second
+		s.turnedAway++
 		return false
 	}
 	l.owe(now, s, with)
