@@ -277,6 +277,9 @@ func (l Limit) owe(now time.Time, s *State, with Sharing) {
 // one left, and tells it when to come. It reports whether there was.
 func (l Limit) stand(now time.Time, s *State, tag uint64, with Sharing, d *Decision) bool {
 	d.Remaining = 0
+	if tag == 0 {
+		return false
+	}
 	d.RetryAfter = max((d.RetryAfter + time.Second - 1).Truncate(time.Second), time.Second)
 	longest := maxWait
 	if with.Replicas > 1 {
