@@ -15,6 +15,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Config is what an Engine is made of.
@@ -32,9 +33,11 @@ type Config struct {
 	// limits.
 	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
 	Tokens api.PageTokens
-	Hasher authn.Hasher
-	Now    func() time.Time
-	Log    *slog.Logger
+	// SigningKeys sign the tokens that operations give out.
+	SigningKeys *token.Keys
+	Hasher      authn.Hasher
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Engine serves kinds.
