@@ -90,8 +90,8 @@ func (r *replicas) want(what string, from, to time.Duration, perSecond int) {
 // go on when one of them dies.
 func TestReplicasShareALimit(t *testing.T) {
 	t.Parallel()
-	for _, perSecond := range []int{5, 20, 200} {
-		for _, n := range []int{2, 3, 8} {
+	for _, perSecond := range []int{5, 20, 100} {
+		for _, n := range []int{2, 3, 6} {
 			t.Run(fmt.Sprintf("%d replicas, %d a second", n, perSecond), func(t *testing.T) {
 				t.Parallel()
 				limit := ratelimit.Limit{Requests: perSecond, Per: time.Second, Burst: 10 * perSecond}
