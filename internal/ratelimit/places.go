@@ -3,10 +3,8 @@ package ratelimit
 import (
 	"context"
 	"hash/maphash"
-	"strings"
+	"slices"
 	"sync"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Places bound how many requests of each key are under way at once. They
@@ -20,22 +18,22 @@ type Places struct {
 
 type placesShard struct {
 	mu   sync.Mutex
-	keys map[string]*places
+	keys map[string]places
 }
 
 // places are those of one key.
 type places struct {
-	key  string
-	free *semaphore.Weighted
-	// users are the requests that have a place or want one.
-	users int
+	taken int
+	// queue are those who wait, in the order in which they came; a channel is
+	// closed when its place is given.
+	queue []chan struct{}
 }
 
 // NewPlaces returns places for so many requests of each key; 0 is no limit.
 func NewPlaces(limit int) *Places {
 	p := &Places{limit: limit, seed: maphash.MakeSeed()}
 	for i := range p.shards {
-		p.shards[i].keys = make(map[string]*places)
+		p.shards[i].keys = make(map[string]places)
 	}
 	return p
 }
@@ -43,7 +41,7 @@ func NewPlaces(limit int) *Places {
 // Place is one request's; the zero Place is that of one that needs none.
 type Place struct {
 	shard *placesShard
-	of    *places
+	key   string
 }
 
 // Limit returns how many requests of each key can be under way; 0 is no limit.
@@ -54,34 +52,67 @@ func (p *Places) Take(key string) (Place, bool) {
 	if p.limit == 0 {
 		return Place{}, true
 	}
-	place := p.enter(key)
-	if !place.of.free.TryAcquire(1) {
-		place.exit()
-		return Place{}, false
-	}
-	return place, true
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Place{s, key}, s.take(key, p.limit)
 }
 
 // Wait waits for a place, behind those who wait already. Its error is that of
 // the context, when that ends first.
 func (p *Places) Wait(ctx context.Context, key string) (Place, error) {
-	if p.limit == 0 {
-		return Place{}, nil
-	}
-	place := p.enter(key)
-	if err := place.of.free.Acquire(ctx, 1); err != nil {
-		place.exit()
+	if err := ctx.Err(); err != nil || p.limit == 0 {
 		return Place{}, err
 	}
-	return place, nil
+	s := p.shard(key)
+	s.mu.Lock()
+	if s.take(key, p.limit) {
+		s.mu.Unlock()
+		return Place{s, key}, nil
+	}
+	given := make(chan struct{})
+	of := s.keys[key]
+	of.queue = append(of.queue, given)
+	s.keys[key] = of
+	s.mu.Unlock()
+	select {
+	case <-given:
+		return Place{s, key}, nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	of = s.keys[key]
+	if i := slices.Index(of.queue, given); i >= 0 {
+		of.queue = slices.Delete(of.queue, i, i+1)
+		s.keys[key] = of
+		s.mu.Unlock()
+	} else { // it was given at the same time
+		s.mu.Unlock()
+		Place{s, key}.Leave()
+	}
+	return Place{}, ctx.Err()
 }
 
-// Leave gives the place to others. It must be called once.
+// Leave gives the place to who waits the longest, or sets it free. It must be
+// called once.
 func (p Place) Leave() {
-	if p.of != nil {
-		p.of.free.Release(1)
-		p.exit()
+	if p.shard == nil {
+		return
 	}
+	p.shard.mu.Lock()
+	defer p.shard.mu.Unlock()
+	of := p.shard.keys[p.key]
+	switch {
+	case len(of.queue) > 0:
+		close(of.queue[0])
+		of.queue = slices.Delete(of.queue, 0, 1)
+	case of.taken > 1:
+		of.taken--
+	default:
+		delete(p.shard.keys, p.key)
+		return
+	}
+	p.shard.keys[p.key] = of
 }
 
 // Len returns how many keys have requests that have a place or wait for one.
@@ -96,23 +127,17 @@ func (p *Places) Len() int {
 	return n
 }
 
-func (p *Places) enter(key string) Place {
-	s := &p.shards[maphash.String(p.seed, key)%maxShards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	of := s.keys[key]
-	if of == nil {
-		of = &places{key: strings.Clone(key), free: semaphore.NewWeighted(int64(p.limit))}
-		s.keys[of.key] = of
-	}
-	of.users++
-	return Place{s, of}
+func (p *Places) shard(key string) *placesShard {
+	return &p.shards[maphash.String(p.seed, key)%maxShards]
 }
 
-func (p Place) exit() {
-	p.shard.mu.Lock()
-	defer p.shard.mu.Unlock()
-	if p.of.users--; p.of.users == 0 {
-		delete(p.shard.keys, p.of.key)
+// take takes a place if one is free. While others wait none is.
+func (s *placesShard) take(key string, limit int) bool {
+	of := s.keys[key]
+	if of.taken >= limit {
+		return false
 	}
+	of.taken++
+	s.keys[key] = of
+	return true
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -128,16 +129,16 @@ func (l *limits) admit(w http.ResponseWriter, r *http.Request, caller *authn.Cal
 }
 
 // admitAddress lets in who has no valid credentials: who failed to authenticate,
-// or asks for what needs none. The headers would tell one who guesses how fast to
-// go, and are declared for successes and 429 only.
+// or asks for what needs none.
 func (l *limits) admitAddress(w http.ResponseWriter, address string) (leave func(), err error) {
 	place, ok := l.addressPlaces.Take(address)
 	if !ok {
 		return nil, l.full(w, concurrencyLimitAddress, l.addressPlaces, 0)
 	}
-	if d := l.addresses.Take(address, time.Now()); !d.Allowed {
+	d := l.addresses.Take(address, time.Now())
+	ratelimit.WriteHeaders(w.Header(), d)
+	if !d.Allowed {
 		place.Leave()
-		ratelimit.WriteHeaders(w.Header(), d)
 		return nil, l.tooMany(rateLimitAddress)
 	}
 	return place.Leave, nil
@@ -173,7 +174,9 @@ func (l *limits) tag(r *http.Request) uint64 {
 	_, _ = h.WriteString(r.URL.Path)
 	_ = h.WriteByte('?')
 	_, _ = h.WriteString(r.URL.RawQuery)
-	maphash.WriteComparable(&h, r.ContentLength)
+	var length [8]byte
+	binary.LittleEndian.PutUint64(length[:], uint64(r.ContentLength))
+	_, _ = h.Write(length[:])
 	return h.Sum64() | 1
 }
 

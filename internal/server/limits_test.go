@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/pgtest"
 	"github.com/weirhq/weir/internal/server"
@@ -415,4 +418,48 @@ func TestReplicasShareLimits(t *testing.T) {
 	reach("load on all", servers...)
 	reach("load on one", servers[1])
 	reach("load on two", servers[0], servers[2])
+}
+
+// What needs no credentials tells of the address's limit as other answers tell of
+// the caller's.
+func TestHeadersWithoutCaller(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, func(c *server.Config) { c.RateLimitAddress = 2 })
+	req := httptest.NewRequest(http.MethodPost, "/", nil)
+	rec := httptest.NewRecorder()
+	leave, err := s.Engine().Admit(rec, req, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if h := rec.Header(); h.Get("X-RateLimit-Limit") != "20" || h.Get("X-RateLimit-Remaining") != "19" || h.Get("X-RateLimit-Reset") != "1" {
+		t.Errorf("the headers are %v", h)
+	}
+}
+
+// BenchmarkAdmit is all that limits cost a request.
+func BenchmarkAdmit(b *testing.B) {
+	s, err := server.Open(b.Context(), server.Config{
+		Listen: "127.0.0.1:0", DataDir: b.TempDir(), RateLimitPrincipal: 10_000_000, RateLimitOrganization: 10_000_000,
+		ConcurrencyLimitPrincipal: 200, ConcurrencyLimitOrganization: 1000,
+	}, "bench", slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	caller := &authn.Caller{Subject: authz.NewSubject("9bb441c4-edef-46ac-8a41-c49e44a3fd9a", "u-12mgdv", nil)}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		req := httptest.NewRequest(http.MethodGet, environments, nil)
+		rec := httptest.NewRecorder()
+		for pb.Next() {
+			leave, err := s.Engine().Admit(rec, req, caller)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			leave()
+		}
+	})
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/ratelimit"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -286,6 +288,10 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
+		// With a 401 the headers would tell one who guesses how fast to go.
+		if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.Unauthenticated {
+			ratelimit.RemoveHeaders(w.Header())
+		}
 		s.errors.Write(w, r, err)
 		return
 	}
