@@ -26,22 +26,12 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
 	defer cancel()
-	if err := s.ping(ctx); err != nil {
+	if err := s.store.Ping(ctx); err != nil {
 		s.log.Warn("not ready", "cause", err.Error())
 		writeHealth(w, http.StatusServiceUnavailable, "unavailable", "the database does not answer")
 		return
 	}
 	writeHealth(w, http.StatusOK, "ready", "")
-}
-
-// ping asks the database, in the turn of who asks: anybody may.
-func (s *Server) ping(ctx context.Context) error {
-	leave, err := recordOf(ctx).await(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return s.store.Ping(ctx)
 }
 
 func writeHealth(w http.ResponseWriter, status int, state, reason string) {

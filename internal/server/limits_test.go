@@ -67,7 +67,7 @@ func TestOrganizationLimit(t *testing.T) {
 	w.Client(w.Other).Do(t, http.MethodGet, environments, nil).Want(t, http.StatusOK)
 	_, _, metrics := fetch(t, s.URL+"/metrics")
 	for limit, want := range map[string]string{"rate-limit-organization": "2", "rate-limit-principal": "0", "concurrency-limit-address": "0"} {
-		if line := fmt.Sprintf("weir_limited_requests_total{limit=%q} %s\n", limit, want); !strings.Contains(string(metrics), line) {
+		if line := fmt.Sprintf("weir_limited_requests_total{limit=%q} %s\n", limit, want); !strings.Contains(metrics, line) {
 			t.Errorf("/metrics lacks %s", line)
 		}
 	}
@@ -290,10 +290,14 @@ func TestAddressPlaces(t *testing.T) {
 	if rec := ask(s, http.MethodPost, "/invitation?token=x", loopback, nil); rec.Code != http.StatusTooManyRequests {
 		t.Errorf("a form is answered %d", rec.Code)
 	}
+	// A probe must not fail because of them.
+	if rec := ask(s, http.MethodGet, "/readyz", loopback, nil); rec.Code != http.StatusOK {
+		t.Errorf("/readyz is answered %d", rec.Code)
+	}
 	if rec := ask(s, http.MethodGet, environments, "127.0.0.9:1", unknown()); rec.Code != http.StatusUnauthorized {
 		t.Errorf("a key that is unknown is answered %d at another address", rec.Code)
 	}
-	for name, path := range map[string]string{"a key that is unknown": environments, "the page": "/invitation?token=x", "readiness": "/readyz"} {
+	for name, path := range map[string]string{"a key that is unknown": environments, "the page": "/invitation?token=x"} {
 		rec := ask(s, http.MethodGet, path, loopback, func(r *http.Request) {
 			unknown()(r)
 			ctx, cancel := context.WithTimeout(r.Context(), 20*time.Millisecond)
