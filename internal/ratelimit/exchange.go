@@ -26,9 +26,9 @@ const (
 )
 
 // Exchange shares limits among processes: each tells the others what it
-// admitted, and charges what it is told to the same caller. It sends nothing by
-// itself: messages go to all processes by a way that may lose some, or bring a
-// process its own.
+// admitted and what it has under way, and charges what it is told to the same
+// caller. It sends nothing by itself: messages go to all processes by a way that
+// may lose some, or bring a process its own.
 //
 // A process that admits alone has the whole limit. Several together exceed it by
 // what they admit between two messages, which is kept small by each taking no
@@ -38,27 +38,54 @@ const (
 type Exchange struct {
 	self     string
 	limiters map[string]*Limiter
+	places   map[string]*Places
 
 	mu sync.Mutex
-	// heard is when each other process was heard last.
-	heard map[string]time.Time
+	// heard are the other processes.
+	heard map[string]*process
 	// spoke is when this one was heard last; it is zero when a newcomer should
-	// hear of it.
+	// hear of it. busy is whether it had something under way then.
 	spoke time.Time
+	busy  bool
 	epoch uint64
 }
 
+// process is what is known of another process.
+type process struct {
+	last time.Time
+	// tick is that of the last message; several may have the same.
+	tick uint64
+	// underWay are places taken, by the name of the limit and the key.
+	underWay numbers
+}
+
 // NewExchange returns the exchange of the process, which no other shares the
-// name with, for limiters by names that are the same in all processes.
-func NewExchange(self string, limiters map[string]*Limiter) *Exchange {
-	return &Exchange{self: self, limiters: limiters, heard: make(map[string]time.Time)}
+// name with, for limits by names that are the same in all processes.
+func NewExchange(self string, limiters map[string]*Limiter, places map[string]*Places) *Exchange {
+	return &Exchange{self: self, limiters: limiters, places: places, heard: make(map[string]*process)}
 }
 
 // message is what a process tells the others, as JSON.
 type message struct {
 	From string `json:"from"`
-	// Admitted are numbers of requests by limiter and key.
-	Admitted map[string]map[string]int `json:"admitted,omitempty"`
+	// Tick counts the times that the process told anything.
+	Tick uint64 `json:"tick"`
+	// Admitted are requests since the tick before, UnderWay those of now.
+	Admitted numbers `json:"admitted,omitempty"`
+	UnderWay numbers `json:"under_way,omitempty"`
+}
+
+// numbers are numbers of requests by limit and key.
+type numbers map[string]map[string]int
+
+func (n *numbers) add(name, key string, requests int) {
+	if *n == nil {
+		*n = make(numbers)
+	}
+	if (*n)[name] == nil {
+		(*n)[name] = make(map[string]int)
+	}
+	(*n)[name][key] += requests
 }
 
 // Replicas returns how many processes share the limits, this one included.
@@ -68,24 +95,23 @@ func (x *Exchange) Replicas() int {
 	return 1 + len(x.heard)
 }
 
-// Tick returns the messages to send now. It is called every ReportEvery.
+// Tick takes what was heard into account, and returns the messages to send now.
+// It is called every ReportEvery.
 func (x *Exchange) Tick(now time.Time) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	maps.DeleteFunc(x.heard, func(_ string, last time.Time) bool { return now.Sub(last) > silentFor })
+	maps.DeleteFunc(x.heard, func(_ string, p *process) bool { return now.Sub(p.last) > silentFor })
 	x.epoch++
+	with := Sharing{Replicas: 1 + len(x.heard), Epoch: x.epoch}
 	var messages []string
-	m := message{From: x.self}
-	size := 0
+	m, size := message{From: x.self, Tick: x.epoch}, 0
 	send := func() {
 		text, _ := json.Marshal(m) // texts and numbers have no way to fail
 		messages = append(messages, string(text))
-		m.Admitted, size = nil, 0
+		m.Admitted, m.UnderWay, size = nil, nil, 0
 	}
-	for _, name := range slices.Sorted(maps.Keys(x.limiters)) {
-		l := x.limiters[name]
-		l.Share(Sharing{Replicas: 1 + len(x.heard), Epoch: x.epoch})
-		for _, u := range l.Report(maxReported) {
+	tell := func(in *numbers, name string, usage []Usage) {
+		for _, u := range usage {
 			// Quotes, a number and the name add little; half is left for what
 			// JSON escapes.
 			more := len(u.Key) + len(name) + 30
@@ -93,22 +119,39 @@ func (x *Exchange) Tick(now time.Time) []string {
 				send()
 			}
 			size += more
-			if m.Admitted == nil {
-				m.Admitted = make(map[string]map[string]int)
-			}
-			if m.Admitted[name] == nil {
-				m.Admitted[name] = make(map[string]int)
-			}
-			m.Admitted[name][u.Key] += u.Requests
+			in.add(name, u.Key, u.Requests)
 		}
 	}
-	if m.Admitted != nil || len(messages) == 0 && now.Sub(x.spoke) >= aliveEvery {
+	for _, name := range slices.Sorted(maps.Keys(x.limiters)) {
+		x.limiters[name].Share(with)
+		tell(&m.Admitted, name, x.limiters[name].Report(maxReported))
+	}
+	busy := false
+	for _, name := range slices.Sorted(maps.Keys(x.places)) {
+		x.places[name].Share(with, x.elsewhere(name))
+		if taken := x.places[name].Taken(maxReported); with.Replicas > 1 {
+			tell(&m.UnderWay, name, taken)
+			busy = busy || len(taken) > 0
+		}
+	}
+	if size > 0 || x.busy && !busy || len(messages) == 0 && now.Sub(x.spoke) >= aliveEvery {
 		send()
 	}
-	if len(messages) > 0 {
+	if x.busy = busy; len(messages) > 0 {
 		x.spoke = now
 	}
 	return messages
+}
+
+// elsewhere returns the places that all other processes have taken.
+func (x *Exchange) elsewhere(name string) map[string]int {
+	taken := make(map[string]int)
+	for _, p := range x.heard {
+		for key, n := range p.underWay[name] {
+			taken[key] += max(n, 0)
+		}
+	}
+	return taken
 }
 
 // Hear takes a message. What it does not understand, such as that of another
@@ -118,14 +161,7 @@ func (x *Exchange) Hear(text string, now time.Time) {
 	if err := json.Unmarshal([]byte(text), &m); err != nil || m.From == "" || m.From == x.self {
 		return
 	}
-	x.mu.Lock()
-	if _, known := x.heard[m.From]; !known {
-		x.spoke = time.Time{} // at the next tick, so that it hears of this one
-	}
-	if _, known := x.heard[m.From]; known || len(x.heard) < maxHeard {
-		x.heard[m.From] = now
-	}
-	x.mu.Unlock()
+	x.hearOf(m, now)
 	for name, usage := range m.Admitted {
 		l := x.limiters[name]
 		if l == nil {
@@ -133,6 +169,30 @@ func (x *Exchange) Hear(text string, now time.Time) {
 		}
 		for key, n := range usage {
 			l.Charge(Usage{key, n}, now)
+		}
+	}
+}
+
+// hearOf notes who is there and what it has under way.
+func (x *Exchange) hearOf(m message, now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	p := x.heard[m.From]
+	if p == nil {
+		x.spoke = time.Time{} // at the next tick, so that it hears of this one
+		if len(x.heard) >= maxHeard {
+			return
+		}
+		p = &process{}
+		x.heard[m.From] = p
+	}
+	if p.tick != m.Tick {
+		p.tick, p.underWay = m.Tick, nil
+	}
+	p.last = now
+	for name, usage := range m.UnderWay {
+		for key, n := range usage {
+			p.underWay.add(name, key, n)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func newReplicas(t *testing.T, n int, limit ratelimit.Limit, latency time.Durati
 	r := &replicas{t: t, dead: map[int]bool{}, served: make([]int, n), latency: latency, random: rand.New(rand.NewPCG(1, 2))}
 	for i := range n {
 		r.limits = append(r.limits, mustLimiter(t, limit, 1000))
-		r.talk = append(r.talk, ratelimit.NewExchange(strconv.Itoa(i), map[string]*ratelimit.Limiter{"organization": r.limits[i]}))
+		r.talk = append(r.talk, ratelimit.NewExchange(strconv.Itoa(i), map[string]*ratelimit.Limiter{"organization": r.limits[i]}, nil))
 		r.tick(i, start.Add(time.Duration(r.random.Int64N(int64(ratelimit.ReportEvery)))))
 	}
 	return r
@@ -135,13 +136,108 @@ func TestReplicasShareALimit(t *testing.T) {
 	}
 }
 
+// Places are shared as rates are: all processes together have as many requests
+// under way as there are places, wherever they come.
+func TestReplicasSharePlaces(t *testing.T) {
+	t.Parallel()
+	const limit = 60
+	for _, n := range []int{2, 3, 6} {
+		t.Run(fmt.Sprint(n, " replicas"), func(t *testing.T) {
+			t.Parallel()
+			var places []*ratelimit.Places
+			var talk []*ratelimit.Exchange
+			for i := range n {
+				places = append(places, ratelimit.NewPlaces(limit))
+				talk = append(talk, ratelimit.NewExchange(strconv.Itoa(i), nil, map[string]*ratelimit.Places{"organization": places[i]}))
+			}
+			dead := -1
+			now := start
+			held := make([][]ratelimit.Place, n)
+			// turn lets all tell each other, then each of those take what it can get.
+			turn := func(wanted ...int) (total int) {
+				now = now.Add(ratelimit.ReportEvery)
+				for i := range talk {
+					for _, m := range talk[i].Tick(now) {
+						for j := range talk {
+							if i != dead && j != dead {
+								talk[j].Hear(m, now)
+							}
+						}
+					}
+				}
+				for i := range n {
+					// Requests end, the old ones first.
+					for range min(len(held[i]), limit/6) {
+						held[i][0].Leave()
+						held[i] = held[i][1:]
+					}
+				}
+				for i, w := range wanted {
+					for len(held[i]) < w {
+						place, ok := places[i].Take("org")
+						if !ok {
+							break
+						}
+						held[i] = append(held[i], place)
+					}
+				}
+				for i := range n {
+					if i != dead {
+						total += len(held[i])
+					}
+				}
+				return total
+			}
+			for range 5 {
+				turn()
+			}
+			all := slices.Repeat([]int{limit}, n)
+			if total := turn(all...); total > limit*12/10 {
+				t.Errorf("%d are under way in the first moment, the limit is %d", total, limit)
+			}
+			reach := func(what string, wanted ...int) {
+				t.Helper()
+				for range 4 * 6 * n / 2 {
+					turn(wanted...)
+				}
+				for range 20 {
+					if total := turn(wanted...); total > limit*12/10 || total < limit*8/10 {
+						t.Errorf("%s: %d are under way, the limit is %d", what, total, limit)
+						return
+					}
+				}
+			}
+			reach("load on all", all...)
+			reach("load on one", limit)
+			reach("load on two", limit, limit/2)
+			reach("load on all again", all...)
+			dead = n - 1
+			for range 20 {
+				turn(all[:n-1]...)
+			}
+			reach("one is dead", all[:n-1]...)
+			for i := range held {
+				for _, place := range held[i] {
+					place.Leave()
+				}
+				for range 3 {
+					talk[i].Tick(now)
+				}
+				if left := places[i].Len(); left != 0 {
+					t.Errorf("%d keys are remembered", left)
+				}
+			}
+		})
+	}
+}
+
 // A process that was held up hears of very much at once: that does not block
 // its callers for longer than the burst takes, and a few seconds.
 func TestLateReportsDoNotFreeze(t *testing.T) {
 	t.Parallel()
 	limit := ratelimit.Limit{Requests: 100, Per: time.Second, Burst: 1000}
 	l := mustLimiter(t, limit, 100)
-	x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"organization": l})
+	x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"organization": l}, nil)
 	for i := range 10_000 {
 		x.Hear(fmt.Sprintf(`{"from":"b","admitted":{"organization":{"org":%d}}}`, 1000+i), start)
 	}
@@ -155,8 +251,8 @@ func TestLateReportsDoNotFreeze(t *testing.T) {
 
 func TestExchangeCountsWhoIsAlive(t *testing.T) {
 	t.Parallel()
-	a := ratelimit.NewExchange("a", nil)
-	b := ratelimit.NewExchange("b", nil)
+	a := ratelimit.NewExchange("a", nil, nil)
+	b := ratelimit.NewExchange("b", nil, nil)
 	tell := func(from, to *ratelimit.Exchange, now time.Time) int {
 		messages := from.Tick(now)
 		for _, m := range messages {
@@ -189,7 +285,7 @@ func TestExchangeCountsWhoIsAlive(t *testing.T) {
 func TestExchangeLeavesAsideWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	l := mustLimiter(t, ratelimit.Limit{Requests: 1, Per: time.Second, Burst: 10}, 100)
-	x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"organization": l})
+	x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"organization": l}, nil)
 	for _, m := range []string{
 		"", "{", "null", `"a"`, `{"admitted":{"organization":{"org":5}}}`, `{"from":"a","admitted":{"organization":{"org":5}}}`,
 		`{"from":"b","admitted":{"organization":{"org":"5"}}}`, `{"from":"b","admitted":{"principal":{"org":5}}}`,
@@ -212,8 +308,8 @@ func TestMessagesAreSmall(t *testing.T) {
 	t.Parallel()
 	limit := ratelimit.Limit{Requests: 10, Per: time.Second, Burst: 100}
 	l, other := mustLimiter(t, limit, 10_000), mustLimiter(t, limit, 10_000)
-	x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"principal": l})
-	y := ratelimit.NewExchange("b", map[string]*ratelimit.Limiter{"principal": other})
+	x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"principal": l}, nil)
+	y := ratelimit.NewExchange("b", map[string]*ratelimit.Limiter{"principal": other}, nil)
 	x.Hear(`{"from":"b"}`, start)
 	x.Tick(start)
 	const callers = 2500
@@ -246,7 +342,7 @@ func FuzzHear(f *testing.F) {
 	f.Add(`{"from":"b","admitted":{"organization":{"org":9223372036854775807}}}`)
 	f.Fuzz(func(t *testing.T, m string) {
 		l := mustLimiter(t, ratelimit.Limit{Requests: 10, Per: time.Second, Burst: 100}, 10)
-		x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"organization": l})
+		x := ratelimit.NewExchange("a", map[string]*ratelimit.Limiter{"organization": l}, nil)
 		x.Hear(m, start)
 		x.Hear(m, start)
 		x.Tick(start)

@@ -82,6 +82,8 @@ func newLimits(c Config) (*limits, error) {
 	}
 	l.exchange = ratelimit.NewExchange(rand.Text(), map[string]*ratelimit.Limiter{
 		"principal": l.principals, "organization": l.organizations,
+	}, map[string]*ratelimit.Places{
+		"principal": l.principalPlaces, "organization": l.organizationPlaces,
 	})
 	return l, nil
 }
