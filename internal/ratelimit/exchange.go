@@ -11,10 +11,12 @@ import (
 const (
 	// ReportEvery is the time between two calls of [Exchange.Tick].
 	ReportEvery = 250 * time.Millisecond
-	// aliveEvery is how often a process is heard that has nothing to report,
-	// and silentFor how long one is silent that is taken for gone.
+	// aliveEvery is how often a process is heard when none has had anything to
+	// report for the time of activeFor; before, it is heard with each tick.
 	aliveEvery = time.Second
-	silentFor  = 3 * time.Second
+	activeFor  = 5 * time.Second
+	// silentFor is how long a process is silent that is taken for gone.
+	silentFor = 3 * time.Second
 
 	// maxMessage is the length of a message in bytes, at most; maxReported the
 	// number of callers of one limiter in the messages of one tick. Of others
@@ -47,12 +49,19 @@ type Exchange struct {
 	// hear of it. busy is whether it had something under way then.
 	spoke time.Time
 	busy  bool
+	// active is when any process last had something to report.
+	active time.Time
+	ticks  uint64
+	// epoch grows once all others were heard. Until then each is assumed to go on
+	// as this one does, so that what comes late is not taken for nothing.
 	epoch uint64
 }
 
 // process is what is known of another process.
 type process struct {
 	last time.Time
+	// heard is whether it was in this epoch.
+	heard bool
 	// tick is that of the last message; several may have the same.
 	tick uint64
 	// underWay are places taken, by the name of the limit and the key.
@@ -101,10 +110,16 @@ func (x *Exchange) Tick(now time.Time) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	maps.DeleteFunc(x.heard, func(_ string, p *process) bool { return now.Sub(p.last) > silentFor })
-	x.epoch++
+	x.ticks++
+	if waiting := slices.ContainsFunc(slices.Collect(maps.Values(x.heard)), func(p *process) bool { return !p.heard }); !waiting {
+		x.epoch++
+		for _, p := range x.heard {
+			p.heard = false
+		}
+	}
 	with := Sharing{Replicas: 1 + len(x.heard), Epoch: x.epoch}
 	var messages []string
-	m, size := message{From: x.self, Tick: x.epoch}, 0
+	m, size := message{From: x.self, Tick: x.ticks}, 0
 	send := func() {
 		text, _ := json.Marshal(m) // texts and numbers have no way to fail
 		messages = append(messages, string(text))
@@ -134,7 +149,11 @@ func (x *Exchange) Tick(now time.Time) []string {
 			busy = busy || len(taken) > 0
 		}
 	}
-	if size > 0 || x.busy && !busy || len(messages) == 0 && now.Sub(x.spoke) >= aliveEvery {
+	if size > 0 || len(messages) > 0 {
+		x.active = now
+	}
+	due := now.Sub(x.spoke) >= aliveEvery || len(x.heard) > 0 && now.Sub(x.active) < activeFor
+	if size > 0 || len(messages) == 0 && (due || x.busy && !busy) {
 		send()
 	}
 	if x.busy = busy; len(messages) > 0 {
@@ -189,7 +208,10 @@ func (x *Exchange) hearOf(m message, now time.Time) {
 	if p.tick != m.Tick {
 		p.tick, p.underWay = m.Tick, nil
 	}
-	p.last = now
+	p.last, p.heard = now, true
+	if m.Admitted != nil || m.UnderWay != nil {
+		x.active = now
+	}
 	for name, usage := range m.UnderWay {
 		for key, n := range usage {
 			p.underWay.add(name, key, n)

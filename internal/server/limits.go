@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
@@ -41,6 +42,8 @@ const (
 	// tellTimeout is how long a replica tries to tell the others what it
 	// admitted.
 	tellTimeout = time.Second
+	// maxUntold is how many messages are kept that could not be told.
+	maxUntold = 20
 )
 
 // limits are what requests are admitted by: how many a principal, an
@@ -188,8 +191,10 @@ func (l *limits) share(ctx context.Context, s store.Store, log *slog.Logger) {
 	defer s.Hear(func(text string) { l.exchange.Hear(text, time.Now()) })()
 	ticks := time.NewTicker(ratelimit.ReportEvery)
 	defer ticks.Stop()
+	var untold []string
 	for failing := false; ; {
-		err := l.tell(ctx, s)
+		var err error
+		untold, err = l.tell(ctx, s, untold)
 		if ctx.Err() != nil {
 			return
 		}
@@ -205,16 +210,19 @@ func (l *limits) share(ctx context.Context, s store.Store, log *slog.Logger) {
 	}
 }
 
-// tell sends what there is to tell; what cannot be sent is lost.
-func (l *limits) tell(ctx context.Context, s store.Store) error {
+// tell sends what there is to tell, behind what could not be told before, and
+// returns what cannot be told now. Of that the newest counts.
+func (l *limits) tell(ctx context.Context, s store.Store, untold []string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
-	for _, message := range l.exchange.Tick(time.Now()) {
-		if err := s.Tell(ctx, message); err != nil {
-			return err
+	untold = append(untold, l.exchange.Tick(time.Now())...)
+	for len(untold) > 0 {
+		if err := s.Tell(ctx, untold[0]); err != nil {
+			return slices.Clone(untold[max(len(untold)-maxUntold, 0):]), err
 		}
+		untold = untold[1:]
 	}
-	return nil
+	return nil, nil
 }
 
 // addressKey is what a client's address is limited under. One IPv6 host can
