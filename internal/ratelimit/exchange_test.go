@@ -118,8 +118,8 @@ func TestReplicasShareALimit(t *testing.T) {
 				}
 				// The burst is used up by then.
 				r.want("even load", 12*time.Second, even*time.Second, perSecond)
-				r.want("a shift to one replica", (even+4)*time.Second, (even+10)*time.Second, perSecond)
-				r.want("load at one replica", (even+10)*time.Second, one*time.Second, perSecond)
+				r.want("a shift to one replica", (even+6)*time.Second, (even+12)*time.Second, perSecond)
+				r.want("load at one replica", (even+12)*time.Second, one*time.Second, perSecond)
 				r.want("uneven load", (one+5)*time.Second, uneven*time.Second, perSecond)
 				r.want("even load again", (uneven+5)*time.Second, dead*time.Second, perSecond)
 				// The dead one answers here as it did, and nobody hears of it: what
@@ -354,4 +354,20 @@ func FuzzHear(f *testing.F) {
 			t.Fatalf("blocked for long: %+v", d)
 		}
 	})
+}
+
+// Where messages come late, each replica takes it that the others go on as it
+// does: that does not let more in.
+func TestLateMessagesLetNoMoreIn(t *testing.T) {
+	t.Parallel()
+	limit := ratelimit.Limit{Requests: 20, Per: time.Second, Burst: 200}
+	r := newReplicas(t, 3, limit, 800*time.Millisecond)
+	for i := range 3 {
+		r.load(i, 100, 4*time.Second, 60*time.Second)
+	}
+	_, total := r.during(4*time.Second, 8*time.Second)
+	if most := limit.Burst + 4*limit.Requests; total > most*12/10 {
+		t.Errorf("%d requests were served in four seconds, the limit allows %d", total, most)
+	}
+	r.want("late messages", 20*time.Second, 60*time.Second, limit.Requests)
 }

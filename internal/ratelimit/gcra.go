@@ -216,10 +216,14 @@ func (s *State) assumed(now time.Time, with Sharing) time.Duration {
 	if with.Replicas <= 1 {
 		return s.debt(now)
 	}
+	debt := s.debt(now)
 	if s.share.epoch != with.Epoch {
-		s.share = share{epoch: with.Epoch, idleAt: s.idleAt}
+		// Half of what they were assumed to add and were not heard of is kept: it
+		// may be on its way.
+		late := max(s.share.idleAt.Sub(now)-debt, 0)
+		s.share = share{epoch: with.Epoch, idleAt: now.Add(debt + late/2)}
 	}
-	return max(s.debt(now), s.share.idleAt.Sub(now))
+	return max(debt, s.share.idleAt.Sub(now))
 }
 
 // fresh is how a request is admitted that has no place in line.

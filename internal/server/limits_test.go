@@ -398,8 +398,8 @@ func TestReplicasShareLimits(t *testing.T) {
 	burst.Wait()
 	served += atOnce[0] + atOnce[1] + atOnce[2]
 
-	// In the long run nothing exceeds the limit. What a busy machine does not
-	// get done in one stretch of time it must in another.
+	// What a busy machine does not get done in one stretch of time it must in
+	// another.
 	reach := func(what string, on ...*weirtest.Server) {
 		t.Helper()
 		deadline := time.Now().Add(time.Minute)
@@ -407,9 +407,10 @@ func TestReplicasShareLimits(t *testing.T) {
 			from := time.Now()
 			n := float64(load(3*time.Second, on...))
 			want := perSecond * time.Since(from).Seconds()
-			allowed := perSecond * (10 + time.Since(begin).Seconds())
-			if float64(served) > 1.2*allowed {
-				t.Fatalf("%s: %d requests were served since the beginning, the limit allows %.0f", what, served, allowed)
+			// On a machine that is very busy the replicas hear late of the burst, so
+			// it may be there more than once; on average nothing exceeds the limit.
+			if most := perSecond * (3*10 + 1.2*time.Since(begin).Seconds()); float64(served) > most {
+				t.Fatalf("%s: %d requests were served since the beginning, want at most %.0f", what, served, most)
 			}
 			if n >= 0.8*want && n <= 1.2*want {
 				return
