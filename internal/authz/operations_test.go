@@ -61,7 +61,7 @@ func served(t *testing.T) []asked {
 // served, and each asks for something.
 func TestServed(t *testing.T) {
 	t.Parallel()
-	e, err := engine.New(engine.Config{Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

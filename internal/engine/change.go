@@ -37,6 +37,9 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		p := k.permission(Create)
 		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
 	}
+	if err := q.admit(k, Create, w.New); err != nil {
+		return nil, err
+	}
 	if q.parent != "" {
 		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
@@ -391,9 +394,9 @@ func (o *Object) onDelete(field string) OnDelete {
 // inUse names who refers, unless that is hidden from the caller.
 func inUse(w *Write, o, by *Object) error {
 	if w.Caller != nil && !by.Kind.VisibleTo(w.Caller, by) {
-		return api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
+		return api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
 	}
-	e := api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
+	e := api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
 	e.Location = by.Path()
 	return e
 }

@@ -4,15 +4,18 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -30,11 +33,15 @@ type Config struct {
 	// Admit is asked once the caller is known, or with a nil caller when
 	// authentication failed; it answers 429 and sets the headers that tell of
 	// limits.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
-	Tokens api.PageTokens
-	Hasher authn.Hasher
-	Now    func() time.Time
-	Log    *slog.Logger
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// Filters returns the IP filters of an organization, and Client the address
+	// that a request comes from, or the zero Addr where that is not known.
+	Filters func(ctx context.Context, org string) (*ipfilter.Table, error)
+	Client  func(r *http.Request) netip.Addr
+	Tokens  api.PageTokens
+	Hasher  authn.Hasher
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Engine serves kinds.

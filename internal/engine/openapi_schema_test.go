@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func TestOpenAPIActions(t *testing.T) {
 		Operations: map[Verb]string{List: "listIamV2Users"},
 		Fields: []Field{{
 			Name: "pattern", Description: "What it is.", Filter: FilterOne, FilterRequired: true,
-			FilterBy: func(string) (store.Condition, error) { return store.Condition{}, nil },
+			FilterBy: func(string, url.Values) (store.Condition, error) { return store.Condition{}, nil },
 		}},
 		Actions: []Action{{
 			Operation: "updateIamV2UserAuth", Asks: "AlterAccess",

@@ -365,7 +365,7 @@ func TestRoles(t *testing.T) {
 			t.Errorf("nobody holds %s in this test", role.Name)
 		}
 	}
-	e, err := engine.New(engine.Config{Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,21 @@ func Kinds() []*engine.Kind {
 		iam.GroupMapping,
 		iam.APIKey,
 		iam.Invitation,
+		iam.IPFilter,
+		iam.IPFilterSuspension,
+		iam.IPGroup,
 		iam.RoleBinding,
 		iam.ServiceAccount,
 		iam.User,
 		org.Environment,
 		org.Organization,
+	}
+}
+
+// Calls is the table of the operations that belong to no kind, sorted by their
+// IDs.
+func Calls() []*engine.Call {
+	return []*engine.Call{
+		iam.IPFilterSummary,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.admit
+	s.engine.Client = s.proxies.Client
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
@@ -148,7 +150,7 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key()),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
@@ -161,11 +163,15 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	}
 	directory := authn.NewDirectory(s)
 	s.Watch(directory.Changed)
+	filters := iam.NewFilterDirectory(s)
+	s.Watch(filters.Changed)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
 	return engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), PublicURL: publicURL,
+		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Filters:      filters.Table,
+		Client:       func(*http.Request) netip.Addr { return netip.Addr{} },
 		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
