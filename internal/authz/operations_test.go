@@ -53,6 +53,11 @@ func served(t *testing.T) []asked {
 			out = append(out, asked{id: action.Operation, operation: action.Asks, resources: resources, kind: k})
 		}
 	}
+	for _, c := range server.Calls() {
+		if c.Asks != nil {
+			out = append(out, asked{id: c.Operation, operation: c.Asks.Operation, resources: []string{c.Asks.Resource}})
+		}
+	}
 	slices.SortFunc(out, func(a, b asked) int { return strings.Compare(a.id, b.id) })
 	return out
 }

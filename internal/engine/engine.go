@@ -18,6 +18,7 @@ import (
 	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Config is what an Engine is made of.
@@ -39,9 +40,11 @@ type Config struct {
 	Filters func(ctx context.Context, org string) (*ipfilter.Table, error)
 	Client  func(r *http.Request) netip.Addr
 	Tokens  api.PageTokens
-	Hasher  authn.Hasher
-	Now     func() time.Time
-	Log     *slog.Logger
+	// SigningKeys sign the tokens that operations give out.
+	SigningKeys *token.Keys
+	Hasher      authn.Hasher
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Engine serves kinds.

@@ -32,6 +32,7 @@ import (
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Bounds of one connection and one request.
@@ -173,6 +174,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Filters:      filters.Table,
 		Client:       func(*http.Request) netip.Addr { return netip.Addr{} },
 		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
+		SigningKeys:  token.NewKeys(s, time.Now),
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
 	})
