@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 )
@@ -27,6 +28,20 @@ running, and print it. This is the way back in for who lost the first one.`,
 }
 
 func createKey(cmd *cobra.Command, _ []string) error {
+	return onDatabase(cmd, func(e *engine.Engine) error {
+		owner, _ := cmd.Flags().GetString("owner")
+		id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, owner)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "# A Cloud API key of %s. The secret is shown once.\nexport CONFLUENT_CLOUD_API_KEY=%s\nexport CONFLUENT_CLOUD_API_SECRET=%s\n", owner, id, secret)
+		return nil
+	})
+}
+
+// onDatabase opens the database that the flags name, which must be there, for
+// the time of work.
+func onDatabase(cmd *cobra.Command, work func(e *engine.Engine) error) error {
 	k, log, err := loadWithLog(cmd)
 	if err != nil {
 		return err
@@ -46,11 +61,5 @@ func createKey(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	owner, _ := cmd.Flags().GetString("owner")
-	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, owner)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "# A Cloud API key of %s. The secret is shown once.\nexport CONFLUENT_CLOUD_API_KEY=%s\nexport CONFLUENT_CLOUD_API_SECRET=%s\n", owner, id, secret)
-	return nil
+	return work(e)
 }

@@ -145,19 +145,26 @@ func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization,
 	})
 }
 
+// FirstOrganization returns the ID of the organization that the first start
+// made.
+func FirstOrganization(ctx context.Context, r store.Reader) (string, error) {
+	organization, err := r.Setting(ctx, settingFirstOrganization)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", errors.New("this database has no organization yet: start the server once")
+	}
+	return string(organization), err
+}
+
 // NewKey makes another Cloud API key for an administrator of the first
 // organization, or for the named user or service account, and returns its id,
 // its secret and its owner. It is the way back in for who lost the key.
 func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ownedBy string, err error) {
-	organization, err := e.Store.Setting(ctx, settingFirstOrganization)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", "", "", errors.New("this database has no organization yet: start the server once")
-	}
+	organization, err := FirstOrganization(ctx, e.Store)
 	if err != nil {
 		return "", "", "", err
 	}
 	if owner == "" {
-		admins, err := iam.Administrators(ctx, e.Store, string(organization))
+		admins, err := iam.Administrators(ctx, e.Store, organization)
 		if err != nil {
 			return "", "", "", err
 		}
@@ -166,14 +173,14 @@ func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ow
 		}
 		owner = admins[0]
 	}
-	if acts, err := iam.CanAct(ctx, e.Store, string(organization), owner); err != nil {
+	if acts, err := iam.CanAct(ctx, e.Store, organization, owner); err != nil {
 		return "", "", "", err
 	} else if !acts {
 		return "", "", "", fmt.Errorf("the owner %q does not exist, or is a user who has not accepted the invitation yet", owner)
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
-		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
+		return insertKey(ctx, e, tx, organization, owner, id, secret)
 	})
 	return id, secret, owner, err
 }

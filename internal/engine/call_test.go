@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 )
 
@@ -56,7 +58,9 @@ func calling(t *testing.T, call *Call, role string, r *http.Request) (*Answer, e
 			bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(org))}}
 			return &authn.Caller{Subject: authz.NewSubject(org, "u-1", bindings)}, nil
 		},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Admit:   func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Filters: func(context.Context, string) (*ipfilter.Table, error) { return &ipfilter.Table{}, nil },
+		Client:  func(*http.Request) netip.Addr { return netip.Addr{} },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,5 +120,60 @@ func TestCallWithoutCredentialsReadsAForm(t *testing.T) {
 	answer, err := calling(t, call, "", r)
 	if err != nil || string(answer.Body) != "a b" {
 		t.Errorf("the answer is %+v, %v", answer, err)
+	}
+}
+
+// A call about an environment is under that one's filters, too, once the caller
+// may know of it.
+func TestCallIsUnderTheFiltersOfItsEnvironment(t *testing.T) {
+	t.Parallel()
+	const org, env = "9bb441c4-edef-46ac-8a41-c49e44a3fd9a", "env-1"
+	office := netip.MustParseAddr("192.0.2.7")
+	rules := ipfilter.Rules{
+		Networks: map[string][]netip.Prefix{"ipg-1": {netip.PrefixFrom(office, 32)}},
+		Filters:  map[string]ipfilter.Filter{"ipf-1": {Environment: env, OperationGroups: []string{operation.Management}, Groups: []string{"ipg-1"}}},
+	}
+	call := &Call{
+		Operation: anyOperation, Description: "d", Asks: &Permission{authz.Describe, "IpFilter"}, Do: doNothing,
+		On: func(_ context.Context, c *Calling) (crn.Pattern, error) {
+			return crn.ParsePattern(c.Query.Get("on"))
+		},
+	}
+	try := func(role, on string, client netip.Addr) error {
+		e, err := New(Config{
+			Calls: []*Call{call},
+			Authenticate: func(*http.Request, []string) (*authn.Caller, error) {
+				bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(org))}}
+				return &authn.Caller{Subject: authz.NewSubject(org, "u-1", bindings)}, nil
+			},
+			Admit:   func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+			Filters: func(context.Context, string) (*ipfilter.Table, error) { return rules.Prepare(), nil },
+			Client:  func(*http.Request) netip.Addr { return client },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		op, _ := operation.ByID(anyOperation)
+		on = "crn://confluent.cloud/organization=" + org + on
+		_, _, err = e.Handle(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/?on="+on, nil), op, nil)
+		return err
+	}
+	for _, c := range []struct {
+		role, on, client string
+		want             *api.Code
+	}{
+		{"OrganizationAdmin", "/environment=env-1", "192.0.2.7", nil},
+		{"OrganizationAdmin", "/environment=env-1", "192.0.2.8", api.AddressNotAllowed},
+		{"OrganizationAdmin", "/environment=env-1/cloud-cluster=lkc-1", "192.0.2.8", api.AddressNotAllowed},
+		{"OrganizationAdmin", "/environment=env-2", "192.0.2.8", nil},
+		{"OrganizationAdmin", "/environment=*", "192.0.2.8", nil}, // about the organization
+		{"OrganizationAdmin", "", "192.0.2.8", nil},
+		{"MetricsViewer", "/environment=env-1", "192.0.2.8", api.UserUnauthorized},
+	} {
+		err := try(c.role, c.on, netip.MustParseAddr(c.client))
+		var refused *api.Error
+		if errors.As(err, &refused); (c.want == nil) != (err == nil) || refused != nil && refused.Code != c.want {
+			t.Errorf("%s on %q from %s: %v", c.role, c.on, c.client, err)
+		}
 	}
 }

@@ -338,7 +338,7 @@ func TestOpenAPICodes(t *testing.T) {
 		{List, 404, []*api.Code{api.ResourceNotFound}},
 		{Create, 400, []*api.Code{api.InvalidParameter, api.MalformedRequest}},
 		{Create, 422, []*api.Code{api.ValidationFailed}},
-		{Read, 403, []*api.Code{api.ForbiddenAccess, api.HTTPSRequired, api.UserUnauthorized}},
+		{Read, 403, []*api.Code{api.ForbiddenAccess, api.HTTPSRequired, api.AddressNotAllowed, api.UserUnauthorized}},
 		{Update, 409, []*api.Code{api.AlreadyExists}},
 		{Delete, 409, []*api.Code{api.InUse}},
 		{Delete, 400, []*api.Code{api.MalformedRequest}},

@@ -144,8 +144,7 @@ func (e *Engine) entries(o *Object) []store.Entry {
 		out = append(out, entry)
 	})
 	// What lies right below the organization is found by its own ID.
-	const top = 2
-	if o.Kind.Guards != nil || o.Kind.CRN(o).Len() > top {
+	if o.Kind.Guards != nil || o.Kind.Under != nil {
 		out = append(out, guardEntries(o)...)
 	}
 	if o.Kind.Links != nil {

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/random"
 	"github.com/weirhq/weir/internal/store"
 )
 
-const suspensionKey = "iam/v2.IpFilterSuspension"
+const (
+	suspensionKey = "iam/v2.IpFilterSuspension"
+	// maxReason is the greatest length of a reason in characters.
+	maxReason = 255
+)
 
 // IPFilterSuspension switches the IP filters of its organization off for as
 // long as it is there. It is no part of the API: an operator makes it on the
@@ -27,7 +32,7 @@ var IPFilterSuspension = &engine.Kind{
 	UniqueKey: func(*engine.Object) string { return "suspension" },
 	NameTaken: "The IP filters are suspended already",
 	Fields: []engine.Field{{
-		Name: "reason", MaxLength: 255, Description: "Why the filters are suspended.",
+		Name: "reason", MaxLength: maxReason, Description: "Why the filters are suspended.",
 	}},
 }
 
@@ -106,6 +111,9 @@ func mustExist(ctx context.Context, r store.Reader, org string) error {
 // SuspendIPFilters switches the organization's IP filters off, and reports
 // whether they counted before.
 func SuspendIPFilters(ctx context.Context, e *engine.Engine, org, reason string) (bool, error) {
+	if utf8.RuneCountInString(reason) > maxReason {
+		return false, fmt.Errorf("the reason has more than %d characters", maxReason)
+	}
 	suspended := false
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
 		suspended = false

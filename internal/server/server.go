@@ -76,6 +76,7 @@ type Server struct {
 	addresses  *ratelimit.Limiter
 	metrics    *metrics
 	courier    *invitation.Courier
+	suspended  *suspensions
 	stopping   atomic.Bool
 }
 
@@ -126,6 +127,8 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
+	s.suspended = newSuspensions(s.store, s.log)
+	s.store.Watch(s.suspended.Changed)
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {
 		return err
@@ -244,6 +247,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	working, endWork := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
+	work.Go(func() { s.suspended.Run(working) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
