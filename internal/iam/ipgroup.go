@@ -73,7 +73,9 @@ const ipNameHint = "have letters, digits, spaces and the characters [ ] | & + - 
 // organization: a filter with it alone lets nobody in.
 const NoNetworks = "ipg-none"
 
-// noNetworks is the group as it is read. It is as old as its organization.
+// noNetworks is the group as it is read. It is as old as its organization. A
+// group has one block at least, so it shows the one address that no request can
+// come from; decisions know of none.
 func noNetworks(ctx context.Context, r store.Reader, org, id string) (*engine.Object, error) {
 	if id != NoNetworks {
 		return nil, nil
@@ -84,7 +86,7 @@ func noNetworks(ctx context.Context, r store.Reader, org, id string) (*engine.Ob
 	}
 	return &engine.Object{
 		Created: organization.Created, Updated: organization.Created,
-		Doc: engine.Doc{"group_name": "No Public Networks", "cidr_blocks": []any{}},
+		Doc: engine.Doc{"group_name": "No Public Networks", "cidr_blocks": []any{"0.0.0.0/32"}},
 	}, nil
 }
 
