@@ -103,6 +103,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.proxies, err = clientaddr.ParseProxies(s.config.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
+	if s.config.ProxyProtocol {
+		// The proxies speak at the beginning of a connection; what is in headers
+		// is the client's own.
+		s.listener, s.proxies = s.proxies.Listen(s.listener, readHeaderTimeout), nil
+	}
 	if s.principals, err = ratelimit.NewLimiter(limit(s.config.RateLimitPrincipal), limiterKeys); err != nil {
 		return fmt.Errorf("--rate-limit-principal: %w", err)
 	}
