@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 
@@ -20,13 +21,28 @@ const environmentSegment = "environment"
 // keep out of the operation. Those of environments are asked about where it is
 // known what the request is about.
 func (e *Engine) admitOrganization(ctx context.Context, q *request) error {
-	table, err := e.Filters(ctx, q.caller.Org)
+	var err error
+	if q.filters, err = e.Filters(ctx, q.caller.Org); err != nil {
+		return err
+	}
+	q.client, q.group = e.Client(q.Request), q.op.OperationGroup()
+	if !q.filters.Allows("", q.group, q.client) {
+		return keptOut("the organization", q.client)
+	}
+	return nil
+}
+
+// CheckAddress refuses a request from an address that the IP filters of the
+// organization keep out of the operations of the group. It is for what finds
+// out by itself which organization a request is about: for all operations with
+// credentials the engine has asked.
+func (e *Engine) CheckAddress(r *http.Request, org, group string) error {
+	table, err := e.Filters(r.Context(), org)
 	if err != nil {
 		return err
 	}
-	q.filters, q.client, q.group = table, e.Client(q.Request), q.op.OperationGroup()
-	if !table.Allows("", q.group, q.client) {
-		return q.keptOut("the organization")
+	if client := e.Client(r); !table.Allows("", group, client) {
+		return keptOut("the organization", client)
 	}
 	return nil
 }
@@ -58,7 +74,7 @@ func (q *request) admitTo(on crn.Pattern) error {
 		return nil
 	}
 	if !q.filters.Allows(environment, q.group, q.client) {
-		return q.keptOut("the environment '" + environment + "'")
+		return keptOut("the environment '"+environment+"'", q.client)
 	}
 	return nil
 }
@@ -66,9 +82,9 @@ func (q *request) admitTo(on crn.Pattern) error {
 // keptOut is the answer to a caller from an address that is not let in. A
 // client takes a 403 for an object that is gone and forgets what it manages,
 // unless the answer has the words "invalid API key".
-func (q *request) keptOut(of string) error {
+func keptOut(of string, client netip.Addr) error {
 	return api.New(api.AddressNotAllowed, fmt.Sprintf(
-		"The IP filters of %s do not allow requests from IP address %s; an invalid API key is not the reason", of, AddressText(q.client)))
+		"The IP filters of %s do not allow requests from IP address %s; an invalid API key is not the reason", of, AddressText(client)))
 }
 
 // AddressText writes a client's address for people: "unknown" where nobody
