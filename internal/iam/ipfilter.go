@@ -292,7 +292,7 @@ func keepRequester(ctx context.Context, w *engine.Write, org string, undo func(*
 	rules.Suspended = false
 	before := rules.Clone()
 	undo(&before)
-	was, is := before.Prepare(), rules.Prepare()
+	was, is := before.Seen(w.Client).Prepare(), rules.Seen(w.Client).Prepare()
 	for _, id := range append([]string{""}, is.Environments()...) {
 		if was.Allows(id, operation.Management, w.Client) && !is.Allows(id, operation.Management, w.Client) {
 			return lockedOut(w, id)

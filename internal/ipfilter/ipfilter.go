@@ -47,6 +47,23 @@ func (r Rules) Clone() Rules {
 	return r
 }
 
+// Seen returns the rules with no other networks than those that the client is
+// in. What is decided about this client stays the same, and preparing the rules
+// costs little.
+func (r Rules) Seen(client netip.Addr) Rules {
+	client = client.Unmap()
+	all := r.Networks
+	r.Networks = make(map[string][]netip.Prefix, len(all))
+	for id, networks := range all {
+		for _, network := range networks {
+			if network.Contains(client) {
+				r.Networks[id] = append(r.Networks[id], network)
+			}
+		}
+	}
+	return r
+}
+
 // Table is an organization's filters prepared for decisions. It does not
 // change, and can be shared. The zero Table has no filter: it lets everybody in.
 type Table struct {

@@ -169,6 +169,9 @@ func TestAgreesWithWalkingAll(t *testing.T) {
 					if got := table.Allows(environment, group, client); got != want {
 						t.Fatalf("%v: %s in %q from %s: %v, want %v", rules, group, environment, client, got, want)
 					}
+					if last%16 == 0 && rules.Seen(client).Prepare().Allows(environment, group, client) != want {
+						t.Fatalf("%v: %s in %q from %s, as it sees the rules, is not %v", rules, group, environment, client, want)
+					}
 					if want {
 						allowed++
 					}
@@ -276,6 +279,18 @@ func BenchmarkAllows(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+func BenchmarkSeen(b *testing.B) {
+	for _, filters := range []int{1, 10, 100, 1000} {
+		rules, client := many(filters), netip.MustParseAddr("192.0.2.7")
+		b.Run(fmt.Sprintf("filters=%d", filters), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				rules.Seen(client).Prepare()
+			}
+		})
 	}
 }
 
