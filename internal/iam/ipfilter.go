@@ -45,7 +45,6 @@ var IPFilter = &engine.Kind{
 	Guards:    ipFilterGuards,
 	GuardedAs: []string{"IpFilter"},
 	PageSize:  engine.PageSize{Default: 25, Max: 100},
-	Pages:     engine.Pages{First: true, Last: true, Prev: true},
 	Missing: func(string) *api.Error {
 		return api.New(api.ResourceNotFound, "IP filter not found: not found")
 	},

@@ -41,7 +41,6 @@ var IPGroup = &engine.Kind{
 	Segment:  "ip-group",
 	Resource: "IpGroup",
 	PageSize: engine.PageSize{Default: 25, Max: 100},
-	Pages:    engine.Pages{First: true, Last: true, Prev: true},
 	InUse:    "The IP group has related IP filters: ",
 	BuiltIn:  noNetworks,
 	Missing: func(string) *api.Error {
