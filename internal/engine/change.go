@@ -51,6 +51,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.insert(ctx, w, problems); err != nil {
 		return nil, err
 	}
+	// Only now is it settled what the object is about.
+	if err := q.admit(k, Read, w.New); err != nil {
+		return nil, err
+	}
 	return &Answer{Status: q.op.Success, Location: w.New.Path(), Body: w.New.render(true)}, nil
 }
 
@@ -159,6 +163,9 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 		return nil, err
 	}
 	if err := e.after(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := q.admit(q.kind, Read, w.New); err != nil {
 		return nil, err
 	}
 	return q.answer(changed.Body), nil

@@ -129,7 +129,11 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id)
+		stored := o == nil
+		if stored && err == nil {
+			o, _, err = e.load(ctx, e.Store.Get, q)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +143,7 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if q.verb == Read {
 			return &Answer{Status: q.op.Success, Body: o.stored}, nil
 		}
-		if row == nil {
+		if !stored {
 			return nil, api.New(api.BadRequest, fmt.Sprintf("The %s '%s' is built in; it cannot be changed or deleted", q.kind.Name, q.id))
 		}
 	}
@@ -172,11 +176,7 @@ func (q *request) asks() string {
 }
 
 // load reads the object that the path names with get: Store.Get, or Tx.Lock.
-// One that is built in has no row.
 func (e *Engine) load(ctx context.Context, get func(context.Context, string, store.Key) (*store.Row, error), q *request) (*Object, *store.Row, error) {
-	if o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id); o != nil || err != nil {
-		return o, nil, err
-	}
 	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.Key(), ID: q.id})
 	if errors.Is(err, store.ErrNotFound) || err == nil && q.parent != "" && row.Parent != q.parent {
 		return nil, nil, q.kind.missing(q.id)

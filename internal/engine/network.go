@@ -51,12 +51,10 @@ func (e *Engine) CheckAddress(r *http.Request, org, group string) error {
 // the object is in or is about. It is asked together with permission, so that
 // nobody learns by it of what is hidden.
 func (q *request) admit(k *Kind, v Verb, o *Object) error {
-	in := k.scope(o)
 	if v != Create {
-		in = k.CRN(o)
-	}
-	if err := q.admitTo(crn.PatternOf(in)); err != nil {
-		return err
+		if err := q.admitTo(crn.PatternOf(k.CRN(o))); err != nil {
+			return err
+		}
 	}
 	for _, g := range k.guards(v, o) {
 		if err := q.admitTo(g.On); err != nil {
