@@ -28,12 +28,12 @@ const (
 	udp4, unixStream   byte = 0x12, 0x31
 )
 
-// from4 are the addresses and ports of a connection over IPv4.
-func from4(source string) []byte {
-	b := append(netip.MustParseAddr(source).AsSlice(), 10, 0, 0, 1)
-	return append(b, 0x30, 0x39, 0x01, 0xbb)
+// ipv4 are the addresses and ports of a connection over IPv4, from 203.0.113.9.
+func ipv4() []byte {
+	return []byte{203, 0, 113, 9, 10, 0, 0, 1, 0x30, 0x39, 0x01, 0xbb}
 }
 
+// from6 are those of one over IPv6.
 func from6(source string) []byte {
 	b := append(netip.MustParseAddr(source).AsSlice(), netip.MustParseAddr("2001:db8::1").AsSlice()...)
 	return append(b, 0x30, 0x39, 0x01, 0xbb)
@@ -92,13 +92,13 @@ func TestProxyProtocol(t *testing.T) {
 		"version 1, mapped":        {"PROXY TCP6 ::ffff:203.0.113.9 ::ffff:10.0.0.1 12345 443\r\n", "203.0.113.9"},
 		"version 1, unknown":       {"PROXY UNKNOWN\r\n", nobody},
 		"version 1, unknown, more": {"PROXY UNKNOWN 203.0.113.9 10.0.0.1 1 2\r\n", nobody},
-		"version 2":                {v2(proxy, tcp4, from4("203.0.113.9")...), "203.0.113.9"},
+		"version 2":                {v2(proxy, tcp4, ipv4()...), "203.0.113.9"},
 		"version 2, IPv6":          {v2(proxy, tcp6, from6("2001:db8::9")...), "2001:db8::9"},
 		"version 2, mapped":        {v2(proxy, tcp6, from6("::ffff:203.0.113.9")...), "203.0.113.9"},
 		"version 2, its own call":  {v2(local, unspec), "127.0.0.1"},
-		"version 2, local, claims": {v2(local, tcp4, from4("203.0.113.9")...), "127.0.0.1"},
+		"version 2, local, claims": {v2(local, tcp4, ipv4()...), "127.0.0.1"},
 		"version 2, unknown":       {v2(proxy, unspec), refused},
-		"version 2, more values":   {v2(proxy, tcp4, append(from4("203.0.113.9"), tlv(0x04, 1000)...)...), "203.0.113.9"},
+		"version 2, more values":   {v2(proxy, tcp4, append(ipv4(), tlv(0x04, 1000)...)...), "203.0.113.9"},
 		// Once is enough: a second header is the beginning of the request.
 		"two headers": {"PROXY TCP4 203.0.113.9 10.0.0.1 1 2\r\nPROXY TCP4 198.51.100.1 10.0.0.1 1 2\r\n", refused},
 
@@ -112,10 +112,10 @@ func TestProxyProtocol(t *testing.T) {
 		"version 1, line feed":     {"PROXY TCP4 203.0.113.9 10.0.0.1 12345 443\n", refused},
 		"version 1, lower case":    {"proxy TCP4 203.0.113.9 10.0.0.1 12345 443\r\n", refused},
 		"version 2, short":         {v2(proxy, tcp4, 203, 0, 113, 9), refused},
-		"version 2, no command":    {v2(7, tcp4, from4("203.0.113.9")...), refused},
-		"version 3":                {strings.Replace(v2(proxy, tcp4, from4("203.0.113.9")...), "\x21\x11", "\x31\x11", 1), refused},
+		"version 2, no command":    {v2(7, tcp4, ipv4()...), refused},
+		"version 3":                {strings.Replace(v2(proxy, tcp4, ipv4()...), "\x21\x11", "\x31\x11", 1), refused},
 		"version 2, a socket":      {v2(proxy, unixStream, append([]byte("203.0.113.9:80"), make([]byte, 216-14)...)...), refused},
-		"version 2, a datagram":    {v2(proxy, udp4, from4("203.0.113.9")...), refused},
+		"version 2, a datagram":    {v2(proxy, udp4, ipv4()...), refused},
 		"version 2, long, not all": {strings.Replace(v2(proxy, tcp4), "\x11\x00\x00", "\x11\xff\xff", 1), refused},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestProxyProtocolSlow(t *testing.T) {
 	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
-	for _, begin := range []string{"", "P", "PROXY TCP4 203.0.", "\r\n\r\n\x00\r\nQUIT\n", v2(proxy, tcp4, from4("203.0.113.9")...)[:20]} {
+	for _, begin := range []string{"", "P", "PROXY TCP4 203.0.", "\r\n\r\n\x00\r\nQUIT\n", v2(proxy, tcp4, ipv4()...)[:20]} {
 		conn, err := net.Dial("tcp", inner.Addr().String())
 		if err != nil {
 			t.Fatal(err)

@@ -75,7 +75,7 @@ var IPFilter = &engine.Kind{
 			Description: "The operation groups that the filter covers; the resource group must be 'multiple'. An empty list covers nothing.",
 			Example:     []any{operation.Management, operation.Schema},
 			Items: &engine.Field{
-				Name: "operation_group", Enum: operation.OperationGroups(), Description: "An operation group.", Example: operation.Management,
+				Name: "operation_group", Enum: operation.GroupNames(), Description: "An operation group.", Example: operation.Management,
 			},
 		},
 		{
@@ -181,11 +181,12 @@ func locateFilter(_ context.Context, w *engine.Write) ([]api.Problem, error) {
 	if doc.String("resource_scope") == "" {
 		doc.Set("resource_scope", engine.OrganizationCRN(w.New.Org).String())
 	}
+	var problems []api.Problem
 	if _, _, err := scopeOf(w.New); err != nil {
 		doc.Set("resource_scope", nil)
-		return []api.Problem{{Message: "The field 'resource_scope' " + err.Error(), Pointer: "/resource_scope"}}, nil
+		problems = append(problems, api.Problem{Message: "The field 'resource_scope' " + err.Error(), Pointer: "/resource_scope"})
 	}
-	return nil, nil
+	return problems, nil
 }
 
 // checkOperationGroups holds the two ways to say what a filter covers apart.

@@ -38,8 +38,8 @@ func Categories() []Category {
 	}
 }
 
-// OperationGroups lists the names of all operation groups.
-func OperationGroups() []string {
+// GroupNames lists the names of all operation groups.
+func GroupNames() []string {
 	var out []string
 	for _, c := range Categories() {
 		out = append(out, c.Groups...)

@@ -13,7 +13,7 @@ func TestOperationGroups(t *testing.T) {
 	for _, op := range operation.All() {
 		group := op.OperationGroup()
 		groups[group]++
-		if !slices.Contains(operation.OperationGroups(), group) {
+		if !slices.Contains(operation.GroupNames(), group) {
 			t.Errorf("%s is in the group %q, which is not listed", op.ID, group)
 		}
 	}

@@ -1,8 +1,8 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -13,41 +13,29 @@ import (
 	"github.com/weirhq/weir/internal/server"
 )
 
-// journal is a log that can be read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+const suspendedMessage = "IP filters are suspended: requests are let in from everywhere until 'weir ip-filters resume'"
 
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-// waitFor waits until so many lines have all of the texts.
-func (j *journal) waitFor(t *testing.T, lines int, texts ...string) {
+// waitFor waits until so many entries of a log have the message and all of the
+// texts.
+func waitFor(t *testing.T, log *logged, entries int, message string, texts ...string) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		j.mu.Lock()
-		all := j.text.String()
-		j.mu.Unlock()
 		found := 0
-		for line := range strings.Lines(all) {
-			has := true
+		for _, entry := range log.lines(t, message) {
+			has := entry["level"] == "WARN"
 			for _, text := range texts {
-				has = has && strings.Contains(line, text)
+				has = has && strings.Contains(fmt.Sprint(entry), text)
 			}
 			if has {
 				found++
 			}
 		}
-		if found == lines {
+		if found == entries {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d lines have %q, want %d:\n%s", found, texts, lines, all)
+			t.Fatalf("%d entries have %q and %q, want %d:\n%s", found, message, texts, entries, log)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -58,11 +46,11 @@ func TestSuspensionIsLogged(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, databaseURL string) {
 		dir := t.TempDir()
-		run := func(log *journal) (*server.Server, func()) {
+		run := func(log *logged) (*server.Server, func()) {
 			t.Helper()
 			ctx, stop := context.WithCancel(context.Background())
 			s, err := server.Open(ctx, server.Config{Listen: "127.0.0.1:0", DataDir: dir, DatabaseURL: databaseURL}, "test",
-				slog.New(slog.NewTextHandler(log, nil)))
+				slog.New(slog.NewJSONHandler(log, nil)))
 			if err != nil {
 				stop()
 				t.Fatal(err)
@@ -76,27 +64,27 @@ func TestSuspensionIsLogged(t *testing.T) {
 				}
 			})
 		}
-		var log journal
+		var log logged
 		s, stop := run(&log)
 		t.Cleanup(stop)
 		organization := s.First.OrganizationID
 		if _, err := iam.SuspendIPFilters(t.Context(), s.Engine(), organization, "way back in"); err != nil {
 			t.Fatal(err)
 		}
-		log.waitFor(t, 1, "level=WARN", "IP filters are suspended", organization, `reason="way back in"`)
+		waitFor(t, &log, 1, suspendedMessage, organization, "way back in")
 		if _, err := iam.ResumeIPFilters(t.Context(), s.Engine(), organization); err != nil {
 			t.Fatal(err)
 		}
-		log.waitFor(t, 1, "level=WARN", "IP filters count again", organization)
+		waitFor(t, &log, 1, "IP filters count again", organization)
 		if _, err := iam.SuspendIPFilters(t.Context(), s.Engine(), organization, ""); err != nil {
 			t.Fatal(err)
 		}
-		log.waitFor(t, 2, "level=WARN", "IP filters are suspended", organization)
+		waitFor(t, &log, 2, suspendedMessage, organization)
 		stop()
 
-		var later journal
+		var later logged
 		_, stop = run(&later)
 		t.Cleanup(stop)
-		later.waitFor(t, 1, "level=WARN", "IP filters are suspended", organization)
+		waitFor(t, &later, 1, suspendedMessage, organization)
 	})
 }
