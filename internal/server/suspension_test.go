@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/server"
@@ -15,12 +14,11 @@ import (
 
 const suspendedMessage = "IP filters are suspended: requests are let in from everywhere until 'weir ip-filters resume'"
 
-// waitFor waits until so many entries of a log have the message and all of the
-// texts.
-func waitFor(t *testing.T, log *logged, entries int, message string, texts ...string) {
+// warned waits until so many entries of a log warn with the message and have all
+// of the texts.
+func warned(t *testing.T, log *logged, entries int, message string, texts ...string) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for {
+	waitFor(t, fmt.Sprintf("%d warnings %q with %q", entries, message, texts), func() bool {
 		found := 0
 		for _, entry := range log.lines(t, message) {
 			has := entry["level"] == "WARN"
@@ -31,14 +29,8 @@ func waitFor(t *testing.T, log *logged, entries int, message string, texts ...st
 				found++
 			}
 		}
-		if found == entries {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d entries have %q and %q, want %d:\n%s", found, message, texts, entries, log)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return found == entries
+	})
 }
 
 // A server warns of suspended IP filters when that changes, and at every start.
@@ -71,20 +63,20 @@ func TestSuspensionIsLogged(t *testing.T) {
 		if _, err := iam.SuspendIPFilters(t.Context(), s.Engine(), organization, "way back in"); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, &log, 1, suspendedMessage, organization, "way back in")
+		warned(t, &log, 1, suspendedMessage, organization, "way back in")
 		if _, err := iam.ResumeIPFilters(t.Context(), s.Engine(), organization); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, &log, 1, "IP filters count again", organization)
+		warned(t, &log, 1, "IP filters count again", organization)
 		if _, err := iam.SuspendIPFilters(t.Context(), s.Engine(), organization, ""); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, &log, 2, suspendedMessage, organization)
+		warned(t, &log, 2, suspendedMessage, organization)
 		stop()
 
 		var later logged
 		_, stop = run(&later)
 		t.Cleanup(stop)
-		waitFor(t, &later, 1, suspendedMessage, organization)
+		warned(t, &later, 1, suspendedMessage, organization)
 	})
 }
