@@ -65,7 +65,9 @@ func filtered(t *testing.T, call *Call, role string, r *http.Request, rules ipfi
 			bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(callersOrg))}}
 			return &authn.Caller{Subject: authz.NewSubject(callersOrg, "u-1", bindings)}, nil
 		},
-		Admit:   func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
 		Filters: func(context.Context, string) (*ipfilter.Table, error) { return rules.Prepare(), nil },
 		Client:  func(r *http.Request) netip.Addr { return netip.MustParseAddrPort(r.RemoteAddr).Addr() },
 	})
