@@ -61,6 +61,9 @@ var (
 	ForbiddenAccess = &Code{"forbidden_access", http.StatusForbidden, "Forbidden Access",
 		"The object does not exist, or the caller may not know of it.",
 		"Check the identifier, or ask an administrator of the organization for access.", 0}
+	InsufficientScope = &Code{"insufficient_scope", http.StatusForbidden, "Insufficient Scope",
+		"The access token is valid, but was not granted the scope that the operation asks for.",
+		"Ask /oauth2/token for a token with the scope that the message names, or the server's operator for a client that may have it.", 0}
 	HTTPSRequired = &Code{"https_required", http.StatusForbidden, "HTTPS Required",
 		"Plain HTTP is answered on loopback only, or for a trusted proxy that says it terminated TLS.",
 		"Call the server over HTTPS.", 0}
@@ -113,7 +116,7 @@ func Codes() []*Code {
 	return []*Code{
 		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest,
 		Unauthenticated,
-		ForbiddenAccess, HTTPSRequired, RoleBindingForbidden, UserUnauthorized,
+		ForbiddenAccess, HTTPSRequired, InsufficientScope, RoleBindingForbidden, UserUnauthorized,
 		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,
 		AlreadyExists, InUse,

@@ -27,6 +27,9 @@ const (
 	Reference
 	// Array is a list of Items.
 	Array
+	// Address is one on this server. Documents hold its path, which answers
+	// have behind the public URL; it is the server's to set.
+	Address
 )
 
 // Field is one property of a kind. The zero value of every attribute is the
@@ -76,6 +79,8 @@ type Field struct {
 
 	// Filter makes the field's dotted path a query parameter of list.
 	Filter Filter
+	// FilterAs is the parameter's name where it is not the dotted path.
+	FilterAs string
 	// FilterRequired makes list refuse a request without the parameter.
 	FilterRequired bool
 	// FilterBy turns the parameter's value into a condition, where that is not
@@ -101,6 +106,15 @@ func (f *Field) maxLength() int {
 	default:
 		return MaxString
 	}
+}
+
+// Parameter is the name of the query parameter that lists are filtered by the
+// field at the dotted path with.
+func (f *Field) Parameter(path string) string {
+	if f.FilterAs != "" {
+		return f.FilterAs
+	}
+	return path
 }
 
 // Filter says how a list can be filtered by a field: by exact match.

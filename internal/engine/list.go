@@ -31,8 +31,8 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 	if q.parent != "" {
 		query.Where = append(query.Where, store.Condition{Field: store.FieldParent, Values: []string{q.parent}})
 	}
-	for _, path := range slices.Sorted(maps.Keys(filters)) {
-		condition, err := k.condition(path, filters[path])
+	for _, parameter := range slices.Sorted(maps.Keys(filters)) {
+		condition, err := k.condition(parameter, filters[parameter])
 		if err != nil {
 			return nil, err
 		}
@@ -147,15 +147,20 @@ func (k *Kind) column(path string) string {
 	return path
 }
 
-// condition selects what matches the values of a filter.
-func (k *Kind) condition(path string, values []string) (store.Condition, error) {
-	f := k.field(path)
+// condition selects what matches the values of a filter's parameter.
+func (k *Kind) condition(parameter string, values []string) (store.Condition, error) {
+	path, f := "", (*Field)(nil)
+	walk(k.Fields, "", func(p string, candidate *Field) {
+		if candidate.Filter != NotFiltered && candidate.Parameter(p) == parameter {
+			path, f = p, candidate
+		}
+	})
 	if f.FilterBy == nil {
 		return store.Condition{Field: k.column(path), Values: values}, nil
 	}
 	c, err := f.FilterBy(values[0])
 	if err != nil {
-		return c, api.BadParameter(api.InvalidParameter, path, "The parameter '"+path+"' "+err.Error())
+		return c, api.BadParameter(api.InvalidParameter, parameter, "The parameter '"+parameter+"' "+err.Error())
 	}
 	return c, nil
 }
@@ -169,8 +174,9 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 		if f.Filter == NotFiltered {
 			return
 		}
+		parameter := f.Parameter(path)
 		var values []string
-		for _, v := range query[path] {
+		for _, v := range query[parameter] {
 			if v == "" {
 				continue
 			}
@@ -185,9 +191,9 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 			}
 		}
 		if len(values) > 0 {
-			out[path] = values
+			out[parameter] = values
 		} else if f.FilterRequired && missing == "" {
-			missing = path
+			missing = parameter
 		}
 	})
 	if missing != "" {

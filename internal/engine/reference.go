@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/store"
@@ -86,6 +88,9 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
 			continue
 		}
+		if related := ref.String("related"); related != "" && !k.isAt(related, id) {
+			continue
+		}
 		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: key, ID: id})
 		if err != nil {
 			return nil, err
@@ -93,6 +98,13 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		return k.Decode(row)
 	}
 	return nil, store.ErrNotFound
+}
+
+// isAt reports whether the URL, of whatever server, is that of the object with
+// the ID.
+func (k *Kind) isAt(related, id string) bool {
+	u, err := url.Parse(related)
+	return err == nil && strings.HasSuffix(u.Path, k.Path+"/"+id)
 }
 
 // refer writes into ref what the server says of o.
