@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 )
@@ -21,36 +22,49 @@ running, and print it. This is the way back in for who lost the first one.`,
 		RunE: createKey,
 	}
 	storeFlags(create.Flags())
+	create.Flags().String("organization", "", "`ID` of the organization; the first one by default")
 	create.Flags().String("owner", "", "`ID` of the user or service account that the key stands for; the first administrator by default")
 	c.AddCommand(create)
 	return c
 }
 
 func createKey(cmd *cobra.Command, _ []string) error {
-	k, log, err := loadWithLog(cmd)
+	e, closeStore, err := openEngine(cmd)
 	if err != nil {
 		return err
 	}
-	if k.String(databaseURL) == "" {
-		// Opening would make an empty database where there is none.
-		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
-			return errNoDatabase
-		}
-	}
-	s, err := server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	e, err := server.NewEngine(cmd.Context(), s, "", log)
-	if err != nil {
-		return err
-	}
+	defer closeStore()
+	organization, _ := cmd.Flags().GetString("organization")
 	owner, _ := cmd.Flags().GetString("owner")
-	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, owner)
+	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, organization, owner)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "# A Cloud API key of %s. The secret is shown once.\nexport CONFLUENT_CLOUD_API_KEY=%s\nexport CONFLUENT_CLOUD_API_SECRET=%s\n", owner, id, secret)
 	return nil
+}
+
+// openEngine opens the database that the command's flags name, which must be
+// there, and returns the engine over it and what closes it.
+func openEngine(cmd *cobra.Command) (e *engine.Engine, closeStore func(), err error) {
+	k, log, err := loadWithLog(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	if k.String(databaseURL) == "" {
+		// Opening would make an empty database where there is none.
+		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
+			return nil, nil, errNoDatabase
+		}
+	}
+	s, err := server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
+	if err != nil {
+		return nil, nil, err
+	}
+	closeStore = func() { _ = s.Close() }
+	if e, err = server.NewEngine(cmd.Context(), s, "", log); err != nil {
+		closeStore()
+		return nil, nil, err
+	}
+	return e, closeStore, nil
 }

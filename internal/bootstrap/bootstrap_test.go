@@ -366,7 +366,7 @@ func TestSettleKeepsTheFileWhenTheDatabaseIsAway(t *testing.T) {
 func TestNewKey(t *testing.T) {
 	t.Parallel()
 	i := newInstall(t)
-	if _, _, _, err := NewKey(t.Context(), i.Engine, ""); err == nil || !strings.Contains(err.Error(), "start the server") {
+	if _, _, _, err := NewKey(t.Context(), i.Engine, "", ""); err == nil || !strings.Contains(err.Error(), "start the server") {
 		t.Errorf("without an organization the error is %v", err)
 	}
 	c := testCredentials()
@@ -377,7 +377,7 @@ func TestNewKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for owner, want := range map[string]string{"": admin, admin: admin, robot.ID: robot.ID} {
-		id, secret, ownedBy, err := NewKey(t.Context(), i.Engine, owner)
+		id, secret, ownedBy, err := NewKey(t.Context(), i.Engine, "", owner)
 		if err != nil {
 			t.Fatalf("for %q: %v", owner, err)
 		}
@@ -391,7 +391,7 @@ func TestNewKey(t *testing.T) {
 	}
 	before := len(i.rows(t, c.OrganizationID, iam.APIKey))
 	for _, unknown := range []string{"u-zzzzzz", "sa-zzzzzz", "nobody", "env-abc123"} {
-		_, _, _, err := NewKey(t.Context(), i.Engine, unknown)
+		_, _, _, err := NewKey(t.Context(), i.Engine, "", unknown)
 		if err == nil || !strings.Contains(err.Error(), unknown) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("for %s the error is %v", unknown, err)
 		}
@@ -410,7 +410,7 @@ func TestNewKeyWithoutAnAdministrator(t *testing.T) {
 	if err := i.Store.Update(t.Context(), func(tx store.Tx) error { return tx.Delete(t.Context(), binding.Key, time.Now()) }); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := NewKey(t.Context(), i.Engine, ""); err == nil || !strings.Contains(err.Error(), "--owner") {
+	if _, _, _, err := NewKey(t.Context(), i.Engine, "", ""); err == nil || !strings.Contains(err.Error(), "--owner") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -107,6 +107,19 @@ func (k *Kind) isAt(related, id string) bool {
 	return err == nil && strings.HasSuffix(u.Path, k.Path+"/"+id)
 }
 
+// IDIn returns the ID of the kind's object that a reference in a body names,
+// by its id or else by the URL in related; "" where it does neither.
+func (k *Kind) IDIn(ref Doc) string {
+	if id := ref.String("id"); id != "" {
+		return id
+	}
+	related := ref.String("related")
+	if id := idIn(related); id != "" && k.isAt(related, id) {
+		return id
+	}
+	return ""
+}
+
 // refer writes into ref what the server says of o.
 func (o *Object) refer(typed bool, ref Doc) {
 	clear(ref)

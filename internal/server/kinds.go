@@ -4,6 +4,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/partner"
 )
 
 // Kinds is the table of every kind that this server knows, sorted by key.
@@ -17,5 +18,13 @@ func Kinds() []*engine.Kind {
 		iam.User,
 		org.Environment,
 		org.Organization,
+		partner.Entitlement,
+		partner.Organization,
+		partner.Partner,
 	}
+}
+
+// Calls is the table of operations that belong to no kind.
+func Calls() []*engine.Call {
+	return partner.Calls()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -73,14 +74,25 @@ func (s *Server) routes() (http.Handler, error) {
 		"/openapi.json": documents,
 		"/docs":         docs,
 	}
+	noSSO := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.errors.Write(w, r, api.New(api.NotImplemented, "This server has no single sign-on yet; users sign in with the password that their invitation asks for"))
+	})
+	tokens := &partner.TokenEndpoint{Engine: s.engine, Admit: s.admit, Refuse: s.errors.Write}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == invitation.Path {
+		switch r.URL.Path {
+		case invitation.Path:
 			invitations.ServeHTTP(w, r)
+			return
+		case partner.TokenPath:
+			tokens.ServeHTTP(w, r)
 			return
 		}
 		h := beside[r.URL.Path]
-		if strings.HasPrefix(r.URL.Path, "/docs/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/docs/"):
 			h = docs
+		case strings.HasPrefix(r.URL.Path, partner.SSOPath):
+			h = noSSO
 		}
 		switch {
 		case h == nil:

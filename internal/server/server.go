@@ -28,6 +28,7 @@ import (
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
@@ -162,13 +163,19 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	}
 	directory := authn.NewDirectory(s)
 	s.Watch(directory.Changed)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
+	signingKeys := token.NewKeys(s, time.Now)
+	authenticator := &authn.Authenticator{
+		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
+		Tokens: map[string]authn.TokenReader{
+			operation.PartnerToken: partner.TokenReader(s, signingKeys),
+		},
+	}
 	return engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), PublicURL: publicURL,
+		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
 		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys:  token.NewKeys(s, time.Now),
+		SigningKeys:  signingKeys,
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
 	})
