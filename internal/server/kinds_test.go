@@ -4,9 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/server"
 )
 
@@ -81,7 +86,33 @@ var specs = map[string]enginetest.Spec{
 		},
 		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
 	},
+	"partner/v2.Entitlement": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			body := entitlement(n)
+			body["usage_reporting_id"] = fmt.Sprintf("usage %d", n)
+			body["resource_id"] = fmt.Sprintf("resource %d", n)
+			body["organization"] = map[string]any{"id": signedUp(t, c)}
+			return body
+		},
+	},
+	"partner/v2.Organization": {
+		Make: func(t *testing.T, c *enginetest.Client, _ int) string { return signedUp(t, c) },
+	},
 }
+
+// ofPartners reports whether a kind's objects belong to partners, whose tokens
+// have scopes, and not to organizations.
+func ofPartners(k *engine.Kind) bool {
+	for _, id := range k.Operations {
+		op, _ := operation.ByID(id)
+		return len(op.Scopes) > 0
+	}
+	return k == partner.Partner
+}
+
+// ofOrganizations are the kinds of the table whose objects belong to
+// organizations.
+func ofOrganizations() []*engine.Kind { return slices.DeleteFunc(server.Kinds(), ofPartners) }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
 
@@ -107,7 +138,13 @@ func TestKinds(t *testing.T) {
 				t.Errorf("add a Spec for %s to the table in kinds_test.go", k.Key())
 				continue
 			}
-			t.Run(k.Name, func(t *testing.T) { enginetest.Run(t, w, k, spec) })
+			t.Run(strings.ReplaceAll(k.Key(), "/", " "), func(t *testing.T) {
+				if ofPartners(k) {
+					enginetest.Run(t, partners(t, w), k, spec)
+					return
+				}
+				enginetest.Run(t, w, k, spec)
+			})
 		}
 	})
 }

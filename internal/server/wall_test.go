@@ -17,7 +17,6 @@ import (
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/random"
-	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -71,7 +70,7 @@ func essence(t *testing.T, a enginetest.Answer) string {
 // it; a kind of which nothing is there fails the test.
 func newWall(t *testing.T, databaseURL string) *wall {
 	t.Helper()
-	w := &wall{kinds: server.Kinds(), behind: map[string][]store.Row{}, unknown: map[string]string{}, trace: &trace{}}
+	w := &wall{kinds: ofOrganizations(), behind: map[string][]store.Row{}, unknown: map[string]string{}, trace: &trace{}}
 	w.scene = newScene(serveTraced(t, databaseURL, w.trace))
 	other := w.Client(w.Other)
 	for _, k := range w.kinds {
@@ -260,7 +259,7 @@ func (w *wall) each(t *testing.T, f func(op operation.Operation, k *engine.Kind)
 		}
 	}
 	for _, op := range operation.All() {
-		if !w.Engine.Serves(op.ID) {
+		if !w.Engine.Serves(op.ID) || len(op.Scopes) > 0 {
 			continue
 		}
 		if kinds[op.ID] == nil {
