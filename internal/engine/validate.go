@@ -177,7 +177,7 @@ func (m *merger) text(f *Field, s, at string) bool {
 // reference keeps what a sender may say of another object: its id and, where
 // that helps to find it, kind, API version and environment. The rest is the
 // server's, and clients send it empty. Without an id the URL of the other object
-// will do, which is looked at when it is known what is referred to.
+// will do, where the engine resolves the reference and can tell whose it is.
 func (m *merger) reference(f *Field, sent any, at string) (any, bool) {
 	in, ok := sent.(map[string]any)
 	if !ok {
@@ -201,7 +201,7 @@ func (m *merger) reference(f *Field, sent any, at string) (any, bool) {
 			return nil, false
 		}
 	}
-	if related, _ := in["related"].(string); out.String("id") == "" && related != "" {
+	if related, _ := in["related"].(string); out.String("id") == "" && related != "" && !f.To.Resolved {
 		if id := idIn(related); id != "" {
 			out["id"], out["related"] = id, related
 		}

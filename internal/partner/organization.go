@@ -72,7 +72,7 @@ func mustHaveAdministrator(ctx context.Context, w *engine.Write) error {
 		return err
 	}
 	if len(admins) == 0 {
-		return fmt.Errorf("nobody has signed up as administrator of the partner's organization %s (%s) yet: activate it first, with POST /partner/v2/signup/activate; 'weir partners rotate' keeps the partner out meanwhile",
+		return fmt.Errorf("the partner's organization %s (%s) has no administrator yet, and none but its partner can give it one: wait until the invited person has signed up, or invite one with POST /partner/v2/signup/activate; 'weir partners rotate' keeps the partner out meanwhile",
 			w.Old.ID, w.Old.Doc.String("name"))
 	}
 	return nil

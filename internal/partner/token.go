@@ -177,6 +177,7 @@ func (t *TokenEndpoint) issue(r *http.Request) (*issued, *authn.Caller, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	t.Engine.Log.InfoContext(r.Context(), "a partner got a token", "request_id", api.RequestID(r.Context()), "partner", partner.ID, "scope", g.Scope)
 	return &issued{raw, "Bearer", int(tokenLife / time.Second), g.Scope}, callerOf(partner.ID, claims.ID, scopes), nil
 }
 
