@@ -24,7 +24,7 @@ import (
 
 const (
 	// TokenPath is where a partner's client gets its tokens.
-	TokenPath = "/oauth2/token" //nolint:gosec // a path, and no token
+	TokenPath = "/oauth2/token"
 	// tokenLife is how long one is good, unless its partner ends it before.
 	tokenLife = time.Hour
 	// linkLife is the same for linking tokens.

@@ -86,6 +86,16 @@ func partners(t *testing.T, w *enginetest.World) *enginetest.World {
 	return &p
 }
 
+// withPartners runs a test on a server with two partners; c is the first.
+func withPartners(t *testing.T, test func(t *testing.T, w, p *enginetest.World, c *enginetest.Client)) {
+	t.Helper()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		_, w := start(t, databaseURL)
+		p := partners(t, w)
+		test(t, w, p, p.Client(p.Admin))
+	})
+}
+
 // entitlement is a body with what an entitlement must have.
 func entitlement(n int) map[string]any {
 	return map[string]any{
@@ -183,10 +193,7 @@ func accept(t *testing.T, e *engine.Engine, organization string) enginetest.Call
 // TestSignup takes a customer from the purchase to work in the organization.
 func TestSignup(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c := p.Client(p.Admin)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
 		body := signupBody(newEntitlement(), marty())
 		a := c.Do(t, http.MethodPost, signup, body).Want(t, http.StatusCreated)
 		id := a.Text("organization_id")
@@ -271,10 +278,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // was not accepted in time.
 func TestActivate(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c := p.Client(p.Admin)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
 		id := signedUp(t, c)
 		activate := map[string]any{"organization_id": id, "user": marty()}
 
@@ -356,10 +360,8 @@ func expire(t *testing.T, e *engine.Engine, organization string) {
 // TestSignupEntitlements is about the two forms of an entitlement in a signup.
 func TestSignupEntitlements(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c, other := p.Client(p.Admin), p.Client(p.Other)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
+		other := p.Client(p.Other)
 		before := everything(t, w.Engine)
 		for name, test := range map[string]struct {
 			entitlement map[string]any
@@ -417,10 +419,7 @@ func TestSignupEntitlements(t *testing.T) {
 // organizations may have one name.
 func TestSignupConflicts(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c := p.Client(p.Admin)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
 		body := signupBody(newEntitlement(), marty())
 		answers := make([]enginetest.Answer, 8)
 		var wg sync.WaitGroup
@@ -477,10 +476,7 @@ func TestSignupConflicts(t *testing.T) {
 // TestDryRun keeps nothing, whether it goes well or not.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c := p.Client(p.Admin)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
 		existing := create(t, c, entitlements, newEntitlement())
 		entitled := c.Do(t, http.MethodGet, entitlements+"/"+existing, nil).Want(t, http.StatusOK)
 		link := func() string {
@@ -524,10 +520,8 @@ func TestDryRun(t *testing.T) {
 // TestLink gives an organization that is there to a partner.
 func TestLink(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c, other := p.Client(p.Admin), p.Client(p.Other)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
+		other := p.Client(p.Other)
 		token := func(by string) string {
 			raw, until, err := partner.LinkToken(t.Context(), w.Engine, by, w.Other.Organization)
 			if err != nil || time.Until(until) < 23*time.Hour {
@@ -660,10 +654,7 @@ func TestScopes(t *testing.T) {
 // and a key of an organization nothing of a partner.
 func TestPartnersAndOrganizations(t *testing.T) {
 	t.Parallel()
-	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL)
-		p := partners(t, w)
-		c := p.Client(p.Admin)
+	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
 		organization := c.Do(t, http.MethodPost, signup, signupBody(newEntitlement(), marty())).Want(t, http.StatusCreated).Text("organization_id")
 		customer := accept(t, w.Engine, organization)
 		requests := partnerOperations(t, w, p)
