@@ -190,6 +190,9 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 	if call.Answer != nil {
 		success = d.done().WithDescription("The answer.").WithJSONSchema(d.structure(call.Answer, answered))
 	}
+	if op.Success == http.StatusCreated {
+		success.Headers["Location"] = d.header("Location")
+	}
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: success})
 	for status, codes := range scoped(op, call.failures(op)) {
 		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})

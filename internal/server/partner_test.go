@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 
 	"github.com/weirhq/weir/internal/api"
@@ -611,6 +612,7 @@ func TestScopes(t *testing.T) {
 		p := *w
 		p.Admin = all.caller(t, w)
 		requests := partnerOperations(t, w, &p)
+		document := ownDocument(t, w.Engine)
 		before := everything(t, w.Engine)
 		served := 0
 		for _, op := range operation.All() {
@@ -644,9 +646,51 @@ func TestScopes(t *testing.T) {
 		sameRows(t, w.Engine, before)
 		for id, request := range requests {
 			op, _ := operation.ByID(id)
-			w.Client(all.caller(t, w, op.Scopes...)).Do(t, op.Method, request.path, request.body).Want(t, op.Success)
+			a := w.Client(all.caller(t, w, op.Scopes...)).Do(t, op.Method, request.path, request.body).Want(t, op.Success)
+			fits(t, document, op, a)
 		}
 	})
+}
+
+// ownDocument is the server's OpenAPI document as clients read it.
+func ownDocument(t *testing.T, e *engine.Engine) *openapi3.T {
+	t.Helper()
+	raw, err := json.Marshal(e.OpenAPI("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+// fits holds a successful answer to the document: no SDK does it for the Partner
+// API.
+func fits(t *testing.T, document *openapi3.T, op operation.Operation, a enginetest.Answer) {
+	t.Helper()
+	described := document.Paths.Value(op.Path).GetOperation(op.Method)
+	if got := (*described.Security)[0][operation.PartnerToken]; !slices.Equal(got, op.Scopes) {
+		t.Errorf("%s: the document asks for the scopes %q", op.ID, got)
+	}
+	success := described.Responses.Status(a.Status).Value
+	schema := success.Content.Get("application/json").Schema.Value
+	if err := schema.VisitJSON(a.Body); err != nil {
+		t.Errorf("%s answers otherwise than its document says: %v", op.ID, err)
+	}
+	properties := schema.Properties
+	for _, part := range schema.AllOf {
+		properties = part.Value.Properties
+	}
+	for name := range a.Body {
+		if properties[name] == nil {
+			t.Errorf("%s answers with %s, which its document does not have", op.ID, name)
+		}
+	}
+	if described := success.Headers["Location"] != nil; described != (a.Status == http.StatusCreated) || described != (a.Header.Get("Location") != "") {
+		t.Errorf("%s: Location is %q, and in the document: %t", op.ID, a.Header.Get("Location"), described)
+	}
 }
 
 // TestPartnersAndOrganizations is about the wall between the two: the token of a
