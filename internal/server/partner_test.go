@@ -194,7 +194,7 @@ func accept(t *testing.T, e *engine.Engine, organization string) enginetest.Call
 // TestSignup takes a customer from the purchase to work in the organization.
 func TestSignup(t *testing.T) {
 	t.Parallel()
-	withPartners(t, func(t *testing.T, w, p *enginetest.World, c *enginetest.Client) {
+	withPartners(t, func(t *testing.T, w, _ *enginetest.World, c *enginetest.Client) {
 		body := signupBody(newEntitlement(), marty())
 		a := c.Do(t, http.MethodPost, signup, body).Want(t, http.StatusCreated)
 		id := a.Text("organization_id")
