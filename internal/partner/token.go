@@ -98,11 +98,13 @@ func LinkToken(ctx context.Context, e *engine.Engine, partner, organization stri
 // Its refusals have that document's shape; what stands outside of it, such as
 // too many requests, has the API's.
 type TokenEndpoint struct {
-	// Engine is the one whose store has the partners.
+	// Engine has the keys that tokens are signed with.
 	Engine *engine.Engine
-	// Admit applies the rate limit of a caller, or that of the address when
-	// there is none.
-	Admit func(w http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// Clients is where the partners are read, before it is known who asks.
+	Clients store.Reader
+	// Admit applies the limits of a caller, or those of the address when there
+	// is none. leave is called at the end of the request.
+	Admit func(w http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
 	// Refuse answers with an error of the API.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -124,10 +126,23 @@ func (t *TokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.Refuse(w, r, api.New(api.MethodNotAllowed, "Tokens are asked for with the method POST").WithHeader("Allow", http.MethodPost))
 		return
 	}
-	body, caller, err := t.issue(r)
-	if limited := t.Admit(w, r, caller); limited != nil {
+	req, err := readTokenRequest(r)
+	var who *client
+	var caller *authn.Caller
+	if err == nil {
+		if who, err = t.authenticate(r.Context(), req); err == nil {
+			caller = callerOf(who.ID, "", nil)
+		}
+	}
+	leave, limited := t.Admit(w, r, caller)
+	if limited != nil {
 		t.Refuse(w, r, limited)
 		return
+	}
+	defer leave()
+	var body *issued
+	if err == nil {
+		body, err = t.issue(r.Context(), who, req.scope)
 	}
 	var refused *refusal
 	switch {
@@ -157,38 +172,34 @@ type issued struct {
 	Scope       string `json:"scope"`
 }
 
-func (t *TokenEndpoint) issue(r *http.Request) (*issued, *authn.Caller, error) {
-	req, err := readTokenRequest(r)
+// client is a partner that has shown its secret.
+type client struct {
+	*engine.Object
+	// version is that of the partner's row.
+	version int64
+}
+
+func (t *TokenEndpoint) issue(ctx context.Context, c *client, scope string) (*issued, error) {
+	scopes, err := grantable(ScopesOf(c.Object), scope)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	partner, version, err := t.authenticate(r.Context(), req)
+	g := grant{Scope: strings.Join(scopes, " "), Version: c.version}
+	raw, _, err := t.Engine.SigningKeys.Issue(ctx, token.Partner, token.Claims{Issuer: t.Engine.PublicURL, Subject: c.ID}, tokenLife, g)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	scopes, err := grantable(ScopesOf(partner), req.scope)
-	if err != nil {
-		return nil, nil, err
-	}
-	g := grant{Scope: strings.Join(scopes, " "), Version: version}
-	raw, claims, err := t.Engine.SigningKeys.Issue(r.Context(), token.Partner, token.Claims{
-		Issuer: t.Engine.PublicURL, Subject: partner.ID,
-	}, tokenLife, g)
-	if err != nil {
-		return nil, nil, err
-	}
-	t.Engine.Log.InfoContext(r.Context(), "a partner got a token", "request_id", api.RequestID(r.Context()), "partner", partner.ID, "scope", g.Scope)
-	return &issued{raw, "Bearer", int(tokenLife / time.Second), g.Scope}, callerOf(partner.ID, claims.ID, scopes), nil
+	return &issued{raw, "Bearer", int(tokenLife / time.Second), g.Scope}, nil
 }
 
 // authenticate finds the client. One that is unknown costs what a wrong secret
 // costs.
-func (t *TokenEndpoint) authenticate(ctx context.Context, req tokenRequest) (*engine.Object, int64, error) {
+func (t *TokenEndpoint) authenticate(ctx context.Context, req tokenRequest) (*client, error) {
 	row := &store.Row{}
 	if Partner.ID.Has(req.clientID) {
-		found, err := t.Engine.Store.Get(ctx, req.clientID, store.Key{Kind: Partner.Key(), ID: req.clientID})
+		found, err := t.Clients.Get(ctx, req.clientID, store.Key{Kind: Partner.Key(), ID: req.clientID})
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, 0, err
+			return nil, err
 		}
 		if err == nil {
 			row = found
@@ -199,10 +210,10 @@ func (t *TokenEndpoint) authenticate(ctx context.Context, req tokenRequest) (*en
 		good = t.Engine.Hasher.Matches(row.Private, secret) || good
 	}
 	if !good {
-		return nil, 0, errClient
+		return nil, errClient
 	}
 	o, err := Partner.Decode(row)
-	return o, row.Version, err
+	return &client{o, row.Version}, err
 }
 
 // tokenRequest is a request for a token.
