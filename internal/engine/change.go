@@ -449,10 +449,18 @@ func (o *Object) row() *store.Row {
 
 // scope is the CRN that a new object will stand below.
 func (k *Kind) scope(o *Object) crn.CRN {
-	if k.Under != nil {
+	root := OrganizationCRN(o.Org)
+	switch {
+	case k.Under != nil:
 		return k.Under(o)
+	case k.Parent != nil && o.Parent != "":
+		// A parent that cannot be named does not exist; whoever may make such
+		// objects anywhere is told so.
+		if name, err := k.Parent.scope(&Object{Org: o.Org}).Append(k.Parent.Segment, o.Parent); err == nil {
+			return name
+		}
 	}
-	return OrganizationCRN(o.Org)
+	return root
 }
 
 // pointer turns a dotted path into a JSON pointer.

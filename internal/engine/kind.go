@@ -35,8 +35,8 @@ type Kind struct {
 	// ID is the shape of new identifiers.
 	ID IDShape
 	// Segment is the key of the kind's own segment in CRNs. Under tells what
-	// the segment stands below: nil for the organization, else a function of
-	// the object.
+	// the segment stands below; nil means below the Parent, which itself stands
+	// below the organization then, and for kinds without one the organization.
 	Segment string
 	Under   func(o *Object) crn.CRN
 	// Parent is the kind that contains this one, or nil.
@@ -240,6 +240,12 @@ func (k *Kind) permission(v Verb) Permission {
 	}
 	return Permission{k.asks(v), k.Resource}
 }
+
+// indexed reports whether lists find what the caller may see by the names that
+// a role can be bound to: of kinds that live in another object, or that say
+// themselves what they are about. What stands directly below the organization
+// is found by its ID.
+func (k *Kind) indexed() bool { return k.Guards != nil || k.Parent != nil }
 
 // guards returns what the questions about the object are asked of.
 func (k *Kind) guards(v Verb, o *Object) []Guard {

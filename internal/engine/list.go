@@ -103,9 +103,9 @@ func (e *Engine) visible(q *request) []store.Condition {
 			v.Scopes = []string{OrganizationCRN(q.caller.Org).String()}
 		}
 		switch {
-		case k.Guards != nil && len(v.Scopes) > 0:
+		case k.indexed() && len(v.Scopes) > 0:
 			conditions = append(conditions, guardCondition(resource, v.Scopes))
-		case k.Guards == nil && len(v.IDs) > 0:
+		case !k.indexed() && len(v.IDs) > 0:
 			conditions = append(conditions, store.Condition{Field: store.FieldID, Values: v.IDs})
 		}
 	}

@@ -139,7 +139,7 @@ func (e *Engine) entries(o *Object) []store.Entry {
 		}
 		out = append(out, entry)
 	})
-	if o.Kind.Guards != nil {
+	if o.Kind.indexed() {
 		out = append(out, guardEntries(o)...)
 	}
 	if o.Kind.Links != nil {
@@ -166,7 +166,7 @@ func guardField(resource string) string { return "on:" + resource }
 // guardEntries indexes what the object is guarded by, and everything above it.
 func guardEntries(o *Object) []store.Entry {
 	var out []store.Entry
-	for _, g := range o.Kind.Guards(o) {
+	for _, g := range o.Kind.guards(Read, o) {
 		if g.On.IsZero() {
 			continue
 		}
