@@ -41,6 +41,8 @@ type Engine struct {
 	kinds map[string]*Kind
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
+	// users are the kinds whose objects others tell of in their Usages.
+	users map[*Kind]bool
 }
 
 type route struct {
@@ -60,7 +62,9 @@ func New(c Config) (*Engine, error) {
 		}
 		e.kinds[k.Key()] = k
 	}
+	e.users = map[*Kind]bool{}
 	for _, k := range c.Kinds {
+		e.users[k] = e.mayUse(k)
 		for verb, id := range k.Operations {
 			if err := k.checkOperation(verb, id); err != nil {
 				problems = append(problems, err)
@@ -142,6 +146,15 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if f == nil || f.Type != Reference || !f.Required || !f.Immutable || k.Parent == nil {
 			problems = append(problems, fmt.Errorf("kind %s: the parent field %s must be a required, immutable reference, and Parent its kind", k.Key(), k.ParentField))
 		}
+	}
+	if f := k.field(k.Usages); k.Usages != "" && (f == nil || !f.ReadOnly || f.Type != Array || f.Items == nil || f.Items.Type != String) {
+		problems = append(problems, fmt.Errorf("kind %s: the field %s of usages must be read-only and an array of texts", k.Key(), k.Usages))
+	}
+	if k.ParentParameter != "" && k.ParentField == "" {
+		problems = append(problems, fmt.Errorf("kind %s: the parameter %s names a parent, and the body names none", k.Key(), k.ParentParameter))
+	}
+	if k.Of != nil && (k.Of.Of != nil || e.kinds[k.Of.Key()] != k.Of || k.Operations[Update] != "" || len(k.Actions) > 0 || k.Segment != k.Of.Segment || k.ID != k.Of.ID || k.Parent != k.Of.Parent || k.Resource != k.Of.Resource) {
+		problems = append(problems, fmt.Errorf("kind %s: another version of %s must name the same objects and has no update, and both must be in the table", k.Key(), k.Of.Key()))
 	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))

@@ -123,6 +123,10 @@ type ReferenceTo struct {
 	Kinds []string
 	// OnDelete says what the deletion of the target does.
 	OnDelete OnDelete
+	// Asks is the operation that whoever makes the reference must be permitted on
+	// the target, such as Assign; "" asks for nothing. A target that they may not
+	// even know of is one that does not exist.
+	Asks string
 	// Typed references carry api_version and kind (the vendor's
 	// ObjectReference beside GlobalObjectReference).
 	Typed bool

@@ -92,6 +92,9 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	if q.verb == List {
 		return e.list(ctx, q)
 	}
+	if err := q.nameParent(); err != nil {
+		return nil, err
+	}
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
@@ -103,7 +106,8 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 		if q.verb == Read {
-			return &Answer{Status: q.op.Success, Body: row.Body}, nil
+			body, err := q.kind.document(row)
+			return &Answer{Status: q.op.Success, Body: body}, err
 		}
 	}
 	var answer *Answer
@@ -126,6 +130,18 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	return answer, nil
 }
 
+// nameParent reads the parameter that names the parent of the object.
+func (q *request) nameParent() error {
+	name := q.kind.ParentParameter
+	if name == "" || q.verb != Read && q.verb != Delete {
+		return nil
+	}
+	if q.parent = q.query.Get(name); q.parent == "" {
+		return api.BadParameter(api.InvalidParameter, name, "The parameter '"+name+"' is required: the ID of the "+q.kind.Parent.Name+" that the "+q.kind.Name+" is in")
+	}
+	return nil
+}
+
 // asks is the operation that the request asks permission for.
 func (q *request) asks() string {
 	if q.action != nil {
@@ -136,7 +152,7 @@ func (q *request) asks() string {
 
 // load reads the object that the path names with get: Store.Get, or Tx.Lock.
 func (e *Engine) load(ctx context.Context, get func(context.Context, string, store.Key) (*store.Row, error), q *request) (*Object, *store.Row, error) {
-	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.Key(), ID: q.id})
+	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.StoreKey(), ID: q.id})
 	if errors.Is(err, store.ErrNotFound) || err == nil && q.parent != "" && row.Parent != q.parent {
 		return nil, nil, q.kind.missing(q.id)
 	}

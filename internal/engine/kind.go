@@ -25,6 +25,13 @@ type Kind struct {
 	// Description says in a sentence or two what the kind is, for the API
 	// reference.
 	Description string
+	// Of makes this another version of that kind, over the same objects: what is
+	// made through one is there through the other. Objects are stored as
+	// documents of that kind, so a read or a list of this version decodes each
+	// object once. That kind's hooks, links and unique names hold for both; ID,
+	// Segment, Parent and Resource must be the same, and its fields are some of
+	// that kind's. It has no update.
+	Of *Kind
 	// Path is the path of the collection. Where the kind has a Parent, the
 	// one {parameter} in it is the parent's ID.
 	Path string
@@ -44,6 +51,10 @@ type Kind struct {
 	// ParentField is the field of the body that names the parent, for kinds
 	// whose path does not; it must be a required, immutable reference.
 	ParentField string
+	// ParentParameter is the query parameter by which read and delete must name
+	// the parent, for kinds with a ParentField; "" for none. An object in
+	// another parent is missing then. Links to the object have the parameter.
+	ParentParameter string
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
@@ -90,6 +101,10 @@ type Kind struct {
 	Codes map[Verb][]*api.Code
 	// Actions are operations on one object beside the five verbs.
 	Actions []Action
+	// Usages is the field, read-only and an array of texts, that lists the names
+	// of what holds the object in place: of all with a reference to it that
+	// restricts. The engine keeps it; new objects have what BeforeWrite sets.
+	Usages string
 	// Links returns the references that the object makes in plain text fields
 	// (a principal, a pattern); most kinds have none.
 	Links func(o *Object) []Link
@@ -152,6 +167,9 @@ type Hooks struct {
 	BeforeWrite func(ctx context.Context, w *Write) error
 	// AfterWrite runs after the object is written; it may write others.
 	AfterWrite func(ctx context.Context, w *Write) error
+	// Used runs when the Usages of the object have changed, and fills in what
+	// follows from it.
+	Used func(o *Object)
 	// BeforeDelete runs before the object w.Old goes, by its own deletion or
 	// by a cascade; an error refuses the deletion.
 	BeforeDelete func(ctx context.Context, w *Write) error
@@ -193,14 +211,27 @@ const (
 	act Verb = "act"
 )
 
-// Key is the kind's name in the store: "iam/v2.ServiceAccount".
+// Key is the kind's name: "iam/v2.ServiceAccount".
 func (k *Kind) Key() string { return k.APIVersion() + "." + k.Name }
+
+// StoreKey is the name that its objects have in the store, and in references.
+func (k *Kind) StoreKey() string { return k.stored().Key() }
+
+// stored is the kind whose documents are stored.
+func (k *Kind) stored() *Kind {
+	if k.Of != nil {
+		return k.Of
+	}
+	return k
+}
 
 // APIVersion is the api_version of its objects: "iam/v2".
 func (k *Kind) APIVersion() string { return k.Group + "/" + k.Version }
 
 // ListKind is the kind of its lists: "ServiceAccountList".
 func (k *Kind) ListKind() string { return k.Name + "List" }
+
+func (k *Kind) hooks() *Hooks { return &k.stored().Hooks }
 
 func (k *Kind) pageSize() PageSize {
 	if k.PageSize == (PageSize{}) {

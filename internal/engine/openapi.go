@@ -135,6 +135,10 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 			o.AddParameter(p)
 		}
 	}
+	if k.ParentParameter != "" && (verb == Read || verb == Delete) {
+		o.AddParameter(openapi3.NewQueryParameter(k.ParentParameter).WithRequired(true).WithSchema(openapi3.NewStringSchema()).
+			WithDescription("The ID of the " + k.Parent.Name + " that the " + k.Name + " is in."))
+	}
 	for _, p := range k.Parameters[verb] {
 		q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
 		if p.Example != "" {

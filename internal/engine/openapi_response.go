@@ -47,7 +47,7 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	if k.Parent != nil && strings.Contains(k.Path, "{") {
 		codes = append(codes, k.Parent.missing("").Code)
 	}
-	if len(k.Parameters[verb]) > 0 {
+	if len(k.Parameters[verb]) > 0 || k.ParentParameter != "" && (verb == Read || verb == Delete) {
 		codes = append(codes, api.InvalidParameter)
 	}
 	if verb == List {

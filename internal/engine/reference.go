@@ -86,13 +86,36 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
 			continue
 		}
-		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: key, ID: id})
+		get := w.Tx.Pin
+		if k.Usages != "" && f.To.OnDelete == Restrict {
+			// It is about to be written, and a lock taken at once cannot be in
+			// the way of another transaction that holds a pin.
+			get = w.Tx.Lock
+		}
+		row, err := get(ctx, w.New.Org, store.Key{Kind: key, ID: id})
 		if err != nil {
 			return nil, err
 		}
-		return k.Decode(row)
+		target, err := k.Decode(row)
+		if err != nil {
+			return nil, err
+		}
+		return target, w.mayRefer(f.To, target)
 	}
 	return nil, store.ErrNotFound
+}
+
+// mayRefer asks whether the caller may make the reference to the target.
+func (w *Write) mayRefer(to *ReferenceTo, target *Object) error {
+	k := target.Kind
+	switch {
+	case to.Asks == "" || w.Caller == nil || k.allows(w.Caller, to.Asks, Read, target):
+		return nil
+	case !k.VisibleTo(w.Caller, target):
+		return store.ErrNotFound
+	default:
+		return denied(to.Asks, k.guards(Read, target))
+	}
 }
 
 // refer writes into ref what the server says of o.
@@ -118,9 +141,10 @@ func (o *Object) Refer() Doc {
 // entries returns what the store indexes of the object: its references, its
 // filterable values, and its parent, so that cascades find it.
 func (e *Engine) entries(o *Object) []store.Entry {
+	o = o.as(o.Kind.stored())
 	var out []store.Entry
 	if o.Parent != "" {
-		out = append(out, store.Entry{Field: store.FieldParent, Value: o.Parent, Target: o.Kind.Parent.Key()})
+		out = append(out, store.Entry{Field: store.FieldParent, Value: o.Parent, Target: o.Kind.Parent.StoreKey()})
 	}
 	eachReference(o.Kind.Fields, o.Doc, "", "", func(path, _ string, f *Field, ref Doc) {
 		entry := store.Entry{Field: path, Value: ref.String("id")}

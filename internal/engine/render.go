@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/store"
 )
 
 // render returns the object's document as it is stored and sent: the
@@ -35,6 +36,19 @@ func (o *Object) render(once bool) []byte {
 	b.fields(o.Kind.Fields, o.Doc, "", shown, true)
 	b.raw(`}`)
 	return b.Bytes()
+}
+
+// document is a stored object as this version of its kind shows it: the stored
+// bytes, unless they are another version's.
+func (k *Kind) document(r *store.Row) ([]byte, error) {
+	if k.Of == nil {
+		return r.Body, nil
+	}
+	o, err := k.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	return o.render(false), nil
 }
 
 type encoder struct{ bytes.Buffer }

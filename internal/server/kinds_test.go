@@ -50,7 +50,7 @@ var specs = map[string]enginetest.Spec{
 		Only: map[string]string{
 			"principal": "the principal must exist", "role_name": "the roles are a list of their own", "crn_pattern": "what is named must exist",
 		},
-		Query: func(c *enginetest.Client) url.Values {
+		Query: func(_ *testing.T, c *enginetest.Client) url.Values {
 			return url.Values{"crn_pattern": {"crn://confluent.cloud/organization=" + c.Organization + "/*"}}
 		},
 	},

@@ -361,10 +361,10 @@ func (w *wall) lists(t *testing.T, c *enginetest.Client, op operation.Operation,
 		path := fill(op.Path, row)
 		base := url.Values{}
 		if spec := specs[k.Key()]; spec.Query != nil {
-			base = spec.Query(w.Client(w.Other))
+			base = spec.Query(t, w.Client(w.Other))
 			// The same of one's own organization shows what is here, and nothing
 			// of what is there.
-			own := spec.Query(w.admin)
+			own := spec.Query(t, w.admin)
 			_, raw := pagesOf(t, c, path+"?page_size=100&"+own.Encode())
 			w.tellsNothing(t, op.ID, "", enginetest.Answer{Raw: []byte(raw)})
 		}

@@ -115,7 +115,7 @@ func (r *tester) testNoRole(t *testing.T) {
 					c.Do(t, op.Method, path, nil).WantCode(t, missing(r.k.Parent, r.parent))
 					return
 				}
-				for _, p := range r.walk(t, c, r.at(c, r.parent, nil)) {
+				for _, p := range r.walk(t, c, r.at(t, c, r.parent, nil)) {
 					if slices.Contains(p.ids, id) {
 						t.Errorf("a caller without a role sees %s in the list", id)
 					}
@@ -331,7 +331,7 @@ func (r *tester) wallList(t *testing.T, parent, id string) {
 		}
 	}
 	if r.spec.Parent != nil {
-		r.other.Do(t, http.MethodGet, r.at(r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
+		r.other.Do(t, http.MethodGet, r.at(t, r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
 	}
 }
 
@@ -379,8 +379,33 @@ func (r *tester) wallCreate(t *testing.T, parent, id string) {
 	}
 }
 
-// testParents is about kinds whose path names a parent.
+// testParentParameter reads and deletes without the parameter that names the
+// parent, and by another parent.
+func (r *tester) testParentParameter(t *testing.T) {
+	id := r.object(t, r.admin)
+	for _, verb := range []engine.Verb{engine.Read, engine.Delete} {
+		if !r.has(verb) {
+			continue
+		}
+		op := r.op(t, verb)
+		bare := r.collection(r.parent) + "/" + url.PathEscape(id)
+		for _, path := range []string{bare, r.itemIn("", r.parent, id)} {
+			r.admin.Do(t, op.Method, path, nil).WantParameter(t, api.InvalidParameter, r.k.ParentParameter)
+		}
+		for _, elsewhere := range append([]string{r.k.Parent.ID.New()}, strange...) {
+			r.admin.Do(t, op.Method, r.itemIn(elsewhere, r.parent, id), nil).WantCode(t, missing(r.k, id))
+		}
+	}
+	if r.has(engine.Read) {
+		r.read(t, id) // nothing of all this deleted it
+	}
+}
+
+// testParents is about kinds whose path or query names a parent.
 func (r *tester) testParents(t *testing.T) {
+	if r.k.ParentParameter != "" {
+		r.testParentParameter(t)
+	}
 	if r.spec.Parent == nil {
 		return
 	}
