@@ -49,6 +49,7 @@ type route struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	check  *Check
 }
 
 // New checks the table of kinds and returns the engine for it. An error means
@@ -84,6 +85,16 @@ func New(c Config) (*Engine, error) {
 				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), a.Operation))
 			}
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
+		}
+		for i := range k.Checks {
+			c := &k.Checks[i]
+			if op, ok := operation.ByID(c.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+":") {
+				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its collection", k.Key(), c.Operation))
+			}
+			if _, dup := e.routes[c.Operation]; dup {
+				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), c.Operation))
+			}
+			e.routes[c.Operation] = route{kind: k, verb: Checking, check: c}
 		}
 		problems = append(problems, e.checkFields(k)...)
 	}

@@ -21,6 +21,7 @@ type request struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	check  *Check
 	id     string
 	parent string
 	query  url.Values
@@ -45,7 +46,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -92,6 +93,9 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	if q.verb == List {
 		return e.list(ctx, q)
 	}
+	if q.check != nil {
+		return e.check(ctx, q)
+	}
 	if err := q.nameParent(); err != nil {
 		return nil, err
 	}
@@ -128,6 +132,29 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		return nil, err
 	}
 	return answer, nil
+}
+
+// check looks at the object that the body names.
+func (e *Engine) check(ctx context.Context, q *request) (*Answer, error) {
+	body, problems := merge(q.check.fields(q.kind), nil, q.body, "")
+	if len(problems) > 0 {
+		return nil, api.Invalid(problems...)
+	}
+	q.id = body.String("id")
+	if q.kind.ParentField != "" {
+		q.parent = body.String(q.kind.ParentField + ".id")
+	}
+	o, _, err := e.load(ctx, e.Store.Get, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.authorize(q, o, q.check.Asks); err != nil {
+		return nil, err
+	}
+	if err := q.check.Run(ctx, e, o, body); err != nil {
+		return nil, err
+	}
+	return &Answer{Status: q.op.Success}, nil
 }
 
 // nameParent reads the parameter that names the parent of the object.

@@ -101,6 +101,9 @@ type Kind struct {
 	Codes map[Verb][]*api.Code
 	// Actions are operations on one object beside the five verbs.
 	Actions []Action
+	// Checks are operations that look at one object, which their body names, and
+	// change nothing.
+	Checks []Check
 	// Usages is the field, read-only and an array of texts, that lists the names
 	// of what holds the object in place: of all with a reference to it that
 	// restricts. The engine keeps it; new objects have what BeforeWrite sets.
@@ -135,6 +138,32 @@ type Action struct {
 	Fields []Field
 	// Apply changes w.New as the body says.
 	Apply func(ctx context.Context, w *Write, body Doc) error
+}
+
+// Check is an operation that looks at one object and changes nothing. The body
+// names the object by its property id and, where the kind has a ParentField, its
+// parent by that.
+type Check struct {
+	// Operation is its id in the table of operations.
+	Operation string
+	// Asks is the operation that permission is asked for.
+	Asks string
+	// Fields are what the body may hold beside.
+	Fields []Field
+	// Run returns nil when all is well, or what is wrong as an *api.Error. It
+	// runs outside of any transaction and may ask other systems, for as long as
+	// the request lasts.
+	Run func(ctx context.Context, e *Engine, o *Object, body Doc) error
+}
+
+// fields are all that the body of a check may hold.
+func (c *Check) fields(k *Kind) []Field {
+	out := []Field{{Name: "id", Required: true, MinLength: 1, MaxLength: MaxID, Description: "The ID of the " + k.Name + "."}}
+	if k.ParentField != "" {
+		parent := *k.field(k.ParentField)
+		out = append(out, parent)
+	}
+	return append(out, c.Fields...)
 }
 
 // Permission is an operation on a resource type.
@@ -207,8 +236,9 @@ const (
 	Read   Verb = "read"
 	Update Verb = "update"
 	Delete Verb = "delete"
-	// act is an Action.
-	act Verb = "act"
+	// act is an Action, Checking a Check.
+	act      Verb = "act"
+	Checking Verb = "check"
 )
 
 // Key is the kind's name: "iam/v2.ServiceAccount".

@@ -150,6 +150,8 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 	switch {
 	case to.action != nil:
 		body = d.structure(to.action.Fields, created).NewRef()
+	case to.check != nil:
+		body = d.structure(to.check.fields(k), created).NewRef()
 	case verb == Create || verb == Update:
 		body = d.kindSchema(k, shapeOf(verb, op))
 	}
@@ -168,6 +170,9 @@ func (r route) description(op operation.Operation) string {
 	permission := r.kind.permission(r.verb)
 	if r.action != nil {
 		permission.Operation = r.action.Asks
+	}
+	if r.check != nil {
+		permission.Operation = r.check.Asks
 	}
 	on := "`" + permission.Resource + "`"
 	if len(r.kind.GuardedAs) > 0 {
@@ -191,6 +196,8 @@ func (r route) description(op operation.Operation) string {
 			"Null clears a property that may be absent; an array is replaced whole." + needs
 	case act:
 		return "Changes the object as the body says." + needs
+	case Checking:
+		return "Checks the object that the body names, and changes nothing." + needs
 	default:
 		return "Deletes the object, and what belongs to it or cannot be without it." + needs
 	}

@@ -62,6 +62,9 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 			}
 		}
 	}
+	if verb == Checking {
+		codes = append(codes, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
+	}
 	if verb == Delete {
 		codes = append(codes, api.InUse)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authz"
@@ -264,6 +265,50 @@ func (r *tester) testActions(t *testing.T) {
 		if len(required) > 0 {
 			r.admin.Do(t, op.Method, at(id), map[string]any{"unknown": 1}).WantInvalid(t, required...)
 		}
+		r.checkUnchanged(t, id, before)
+	}
+}
+
+// testChecks tries the operations that look at an object as who may not, and on
+// what is not there. What they find is for the kind's own tests.
+func (r *tester) testChecks(t *testing.T) {
+	for _, check := range r.k.Checks {
+		op, ok := operation.ByID(check.Operation)
+		if !ok {
+			t.Fatalf("there is no operation %s", check.Operation)
+		}
+		id := r.object(t, r.admin)
+		before := r.hidden(t, r.admin, id)
+		naming := func(id string) map[string]any {
+			body := map[string]any{"id": id}
+			if r.k.ParentField != "" {
+				body[r.k.ParentField] = map[string]any{"id": r.within}
+			}
+			return body
+		}
+		for _, c := range []*Client{r.nobody, r.member, r.other} {
+			c.Do(t, op.Method, op.Path, naming(id)).WantCode(t, missing(r.k, id))
+		}
+		r.Client(Caller{}).Do(t, op.Method, op.Path, naming(id)).WantCode(t, api.Unauthenticated)
+		for _, nowhere := range strange {
+			if utf8.ValidString(nowhere) && nowhere != "\x00" && len(nowhere) <= engine.MaxID {
+				r.admin.Do(t, op.Method, op.Path, naming(nowhere)).WantCode(t, missing(r.k, nowhere))
+			}
+		}
+		if r.k.ParentField != "" {
+			elsewhere := naming(id)
+			elsewhere[r.k.ParentField] = map[string]any{"id": r.k.Parent.ID.New()}
+			r.admin.Do(t, op.Method, op.Path, elsewhere).WantCode(t, missing(r.k, id))
+		}
+		for _, p := range settable(check.Fields) {
+			for _, w := range wrong(p.Field) {
+				r.admin.Do(t, op.Method, op.Path, with(naming(id), p.path, w.value)).WantInvalid(t, p.pointer()+w.suffix)
+			}
+		}
+		for name := range naming(id) {
+			r.admin.Do(t, op.Method, op.Path, without(naming(id), name)).WantInvalid(t, "/"+name)
+		}
+		r.admin.Do(t, op.Method, op.Path, "{").WantCode(t, api.MalformedRequest)
 		r.checkUnchanged(t, id, before)
 	}
 }

@@ -123,6 +123,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"NoRole", nil, r.testNoRole},
 		{"Owner", []engine.Verb{engine.Read, engine.List}, r.testOwner},
 		{"Actions", nil, r.testActions},
+		{"Checks", nil, r.testChecks},
 		{"Wall", nil, r.testWall},
 	} {
 		applies := true
