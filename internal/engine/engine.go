@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -31,6 +32,9 @@ type Config struct {
 	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
 	Tokens api.PageTokens
 	Hasher authn.Hasher
+	// Clouds are who this installation is in the public clouds, and what can be
+	// asked there.
+	Clouds cloudaccess.Clouds
 	Now    func() time.Time
 	Log    *slog.Logger
 }

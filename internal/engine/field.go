@@ -62,7 +62,7 @@ type Field struct {
 	PatternHint string
 	// Enum lists the allowed values of a String; empty means any.
 	Enum []string
-	// Default is what create takes when the field is absent.
+	// Default is what create takes when the field is absent. Null is no absence.
 	Default any
 	// Format is the OpenAPI format.
 	Format string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 
 	"github.com/weirhq/weir/internal/engine/enginetest"
@@ -81,6 +82,56 @@ var specs = map[string]enginetest.Spec{
 		},
 		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
 	},
+	"pim/v1.Integration": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("integration %d", n), "provider": []string{"AWS", "aws"}[n%2],
+				"config":      map[string]any{"kind": "AwsIntegrationConfig", "customer_iam_role_arn": customerRole(n)},
+				"environment": map[string]any{"id": sharedEnvironment(t, c)},
+			}
+		},
+		Only: map[string]string{
+			"provider": "this version makes integrations with AWS alone", "config.kind": "it follows from the provider",
+		},
+		Query: inSharedEnvironment,
+	},
+	"pim/v2.Integration": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("integration %d", n), "provider": []string{"gcp", "AZURE", "aws", "GCP", "azure", "AWS"}[n%6],
+				"environment": map[string]any{"id": sharedEnvironment(t, c)},
+			}
+		},
+		Omit: func() map[string]string {
+			const reason = "it is set once, in a draft, and differs from cloud to cloud"
+			return map[string]string{
+				"config": reason, "config.kind": reason, "config.customer_iam_role_arn": reason,
+				"config.customer_google_service_account": reason, "config.customer_azure_tenant_id": reason,
+			}
+		}(),
+		Query: inSharedEnvironment,
+	},
+}
+
+func customerRole(n int) string { return fmt.Sprintf("arn:aws:iam::111122223333:role/customer-%d", n) }
+
+// shared are the environments that objects of kinds in an environment are made
+// in, by the organization: a list shows those of one.
+var shared sync.Map
+
+// sharedEnvironment returns the ID of the organization's environment for such
+// objects, made by the first who asks.
+func sharedEnvironment(t *testing.T, c *enginetest.Client) string {
+	t.Helper()
+	v, _ := shared.LoadOrStore(c.Organization, sync.OnceValue(func() string {
+		return create(t, c, "/org/v2/environments", map[string]any{"display_name": "shared by tests"})
+	}))
+	return v.(func() string)()
+}
+
+func inSharedEnvironment(t *testing.T, c *enginetest.Client) url.Values {
+	t.Helper()
+	return url.Values{"environment": {sharedEnvironment(t, c)}}
 }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }

@@ -117,6 +117,9 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.admit
+	if s.engine.Clouds, err = s.config.Clouds.Open(ctx); err != nil {
+		return err
+	}
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
