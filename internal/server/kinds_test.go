@@ -124,7 +124,7 @@ var shared sync.Map
 func sharedEnvironment(t *testing.T, c *enginetest.Client) string {
 	t.Helper()
 	v, _ := shared.LoadOrStore(c.Organization, sync.OnceValue(func() string {
-		return create(t, c, "/org/v2/environments", map[string]any{"display_name": "shared by tests"})
+		return create(t, c, "/org/v2/environments", map[string]any{"display_name": fmt.Sprintf("shared by objects %d", made.Add(1))})
 	}))
 	return v.(func() string)()
 }
