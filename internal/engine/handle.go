@@ -101,11 +101,13 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	}
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
+	var found *Object
 	if q.verb != Create {
 		o, row, err := e.load(ctx, e.Store.Get, q)
 		if err != nil {
 			return nil, err
 		}
+		found = o
 		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
@@ -117,7 +119,10 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
 		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
-		var err error
+		err := e.lockUsed(ctx, tx, q, found)
+		if err != nil {
+			return err
+		}
 		switch q.verb {
 		case Create:
 			answer, err = e.create(ctx, q, w)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/store"
@@ -43,7 +44,6 @@ func eachReference(fields []Field, doc Doc, path, pointer string, f func(path, p
 // it. What cannot be found is a problem, one for each reference.
 func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 	var problems []api.Problem
-	var failed error
 	// A reference that stays as it was keeps what is said of it; its target is
 	// not touched, since whoever deletes the target locks it before this.
 	before := map[string]Doc{}
@@ -52,8 +52,14 @@ func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 			before[path+" "+ref.String("id")] = ref
 		})
 	}
+	type made struct {
+		pointer string
+		field   *Field
+		ref     Doc
+	}
+	var all []made
 	eachReference(w.New.Kind.Fields, w.New.Doc, "", "", func(path, pointer string, f *Field, ref Doc) {
-		if failed != nil || f.To.Resolved {
+		if f.To.Resolved {
 			return
 		}
 		if known, ok := before[path+" "+ref.String("id")]; ok {
@@ -61,20 +67,31 @@ func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 			maps.Copy(ref, known)
 			return
 		}
-		target, err := e.find(ctx, w, f, ref)
+		all = append(all, made{pointer, f, ref})
+	})
+	// What is pinned comes before what is locked, and that in the order that
+	// all transactions lock it in: then no two of them wait for each other.
+	slices.SortStableFunc(all, func(a, b made) int {
+		if x, y := e.locks(a.field.To), e.locks(b.field.To); !x || !y {
+			return compareBool(x, y)
+		}
+		return strings.Compare(a.ref.String("id"), b.ref.String("id"))
+	})
+	for _, m := range all {
+		target, err := e.find(ctx, w, m.field, m.ref)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			problems = append(problems, api.Problem{
-				Message: fmt.Sprintf("The field '%s' names '%s', which does not exist", f.Name, ref.String("id")),
-				Pointer: pointer + "/id",
+				Message: fmt.Sprintf("The field '%s' names '%s', which does not exist", m.field.Name, m.ref.String("id")),
+				Pointer: m.pointer + "/id",
 			})
 		case err != nil:
-			failed = err
+			return nil, err
 		default:
-			target.refer(f.To.Typed, ref)
+			target.refer(m.field.To.Typed, m.ref)
 		}
-	})
-	return problems, failed
+	}
+	return problems, nil
 }
 
 // find pins the object that a reference names. Which of the allowed kinds it
@@ -87,10 +104,8 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 			continue
 		}
 		get := w.Tx.Pin
-		if k.Usages != "" && f.To.OnDelete == Restrict {
-			// It is about to be written, and a lock taken at once cannot be in
-			// the way of another transaction that holds a pin.
-			get = w.Tx.Lock
+		if e.locks(f.To) {
+			get = w.Tx.Lock // it is about to be written
 		}
 		row, err := get(ctx, w.New.Org, store.Key{Kind: key, ID: id})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -18,6 +19,55 @@ type usage struct {
 	of store.Key
 	// by is the name of who refers.
 	by string
+}
+
+// locks reports whether who makes such a reference writes the target.
+func (e *Engine) locks(to *ReferenceTo) bool {
+	return to != nil && to.OnDelete == Restrict && slices.ContainsFunc(to.Kinds, func(key string) bool {
+		return e.kinds[key] != nil && e.kinds[key].Usages != ""
+	})
+}
+
+// lockUsed locks what an object tells its usages to, and what it is about to,
+// before the object itself is locked: as the deletion of these does. Whatever
+// has changed since the object was read is locked later.
+func (e *Engine) lockUsed(ctx context.Context, tx store.Tx, q *request, o *Object) error {
+	if o == nil || !e.users[q.kind.stored()] {
+		return nil
+	}
+	var keys []store.Key
+	for _, u := range e.usages(o) {
+		keys = append(keys, u.of)
+	}
+	if q.verb == Update {
+		doc, _ := merge(q.kind.Fields, o.Doc.Clone(), q.body, "")
+		eachReference(q.kind.Fields, doc, "", "", func(_, _ string, f *Field, ref Doc) {
+			for _, key := range f.To.Kinds {
+				if e.locks(f.To) {
+					keys = append(keys, store.Key{Kind: key, ID: ref.String("id")})
+				}
+			}
+		})
+	}
+	slices.SortFunc(keys, func(a, b store.Key) int { return strings.Compare(a.ID, b.ID) })
+	for _, key := range slices.Compact(keys) {
+		if _, err := tx.Lock(ctx, o.Org, key); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareBool puts false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
 }
 
 // usages returns the references of o that other objects tell of; o may be nil.
@@ -44,6 +94,9 @@ func (e *Engine) usages(o *Object) []usage {
 // object is new or gone.
 func (e *Engine) tellUsages(ctx context.Context, tx store.Tx, org string, before, after *Object) error {
 	was, is := e.usages(before), e.usages(after)
+	byID := func(a, b usage) int { return strings.Compare(a.of.ID, b.of.ID) }
+	slices.SortStableFunc(was, byID)
+	slices.SortStableFunc(is, byID)
 	for _, u := range was {
 		if slices.Contains(is, u) {
 			continue
@@ -98,12 +151,7 @@ func (e *Engine) mayUse(k *Kind) bool {
 		if f.Type == Array && f.Items != nil {
 			to = f.Items.To
 		}
-		if to == nil || to.OnDelete != Restrict {
-			return
-		}
-		for _, key := range to.Kinds {
-			found = found || e.kinds[key] != nil && e.kinds[key].Usages != ""
-		}
+		found = found || e.locks(to)
 	})
 	return found
 }
