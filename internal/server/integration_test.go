@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/cloudaccess"
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/weirtest"
@@ -426,4 +430,95 @@ func TestPlaceholders(t *testing.T) {
 			t.Errorf("%s: %v does not have %q", provider, config, want)
 		}
 	}
+}
+
+// cloud stands for what can be asked in all clouds: it answers what the test
+// says, once it may.
+type cloud struct {
+	answers chan error
+	asked   chan string
+}
+
+func (c *cloud) ask(ctx context.Context, question ...string) error {
+	c.asked <- strings.Join(question, " ")
+	select {
+	case err := <-c.answers:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *cloud) Assume(ctx context.Context, own, customer, external string) error {
+	return c.ask(ctx, own, customer, external)
+}
+func (c *cloud) SignIn(ctx context.Context, app, tenant string) error { return c.ask(ctx, app, tenant) }
+func (c *cloud) Impersonate(ctx context.Context, own, customer string) error {
+	return c.ask(ctx, own, customer)
+}
+
+// TestValidateAsksTheCloud validates where the operator named the clouds.
+func TestValidateAsksTheCloud(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		c := &cloud{make(chan error, 1), make(chan string, 1)}
+		s := newIntegrated(t, serveWith(t, databaseURL, server.Kinds(), time.Now, func(e *engine.Engine) {
+			e.Clouds = cloudaccess.Clouds{AWS: c, Azure: c, Google: c}
+		}))
+		const tenant, member = "12345678-1234-1234-1234-123456789abc", "orders@customer.iam.gserviceaccount.com"
+		role := customerRole(1)
+		for _, test := range []struct{ provider, kind, field, value, own string }{
+			{"AWS", "AwsIntegrationConfig", "customer_iam_role_arn", role, "config.iam_role_arn"},
+			{"azure", "AzureIntegrationConfig", "customer_azure_tenant_id", tenant, "config.confluent_multi_tenant_app_id"},
+			{"gcp", "GcpIntegrationConfig", "customer_google_service_account", member, "config.google_service_account"},
+		} {
+			id := s.draft(t, test.provider, "asked")
+			read := s.read(t, integrations, id)
+			want := strings.TrimSpace(read.Text(test.own) + " " + test.value + " " + read.Text("config.external_id"))
+			config := map[string]any{"kind": test.kind, test.field: test.value}
+			validate := func(config any) enginetest.Answer {
+				body := map[string]any{"id": id, "environment": map[string]any{"id": s.env}}
+				if config != nil {
+					body["config"] = config
+				}
+				return s.admin.Do(t, http.MethodPost, integrations+":validate", body)
+			}
+			wantAsked := func() {
+				t.Helper()
+				if got := <-c.asked; got != want {
+					t.Errorf("%s was asked about %q, want %q", test.provider, got, want)
+				}
+			}
+			c.answers <- nil
+			validate(config).Want(t, http.StatusNoContent)
+			wantAsked()
+			c.answers <- &cloudaccess.Refused{Reason: "no such trust", Err: errors.New("secret details")}
+			if a := validate(config).WantCode(t, api.BadRequest); a.Text("error.message") != "Cloud provider setup incomplete: no such trust" || strings.Contains(string(a.Raw), "secret details") {
+				t.Errorf("a refusal answers %s", a.Raw)
+			}
+			wantAsked()
+			c.answers <- errors.New("dial tcp: secret details")
+			if a := validate(config).WantCode(t, api.Unavailable); a.Header.Get("Retry-After") == "" || strings.Contains(string(a.Raw), "secret details") {
+				t.Errorf("a cloud that is away answers %s", a.Raw)
+			}
+			wantAsked()
+
+			// While a cloud thinks, others work.
+			done := make(chan enginetest.Answer)
+			go func() { done <- validate(config) }()
+			wantAsked()
+			s.configure(t, id, config).Want(t, http.StatusOK)
+			s.admin.Do(t, http.MethodDelete, integrations+"/"+id+in(s.env), nil).Want(t, http.StatusNoContent)
+			c.answers <- nil
+			(<-done).Want(t, http.StatusNoContent)
+			// What does not look right is not asked about.
+			other := s.draft(t, test.provider, "not asked")
+			s.admin.Do(t, http.MethodPost, integrations+":validate", map[string]any{
+				"id": other, "environment": map[string]any{"id": s.env}, "config": map[string]any{"kind": test.kind, test.field: "../" + test.value},
+			}).WantCode(t, api.BadRequest)
+		}
+		if len(c.asked) != 0 {
+			t.Errorf("a cloud was asked too much: %q", <-c.asked)
+		}
+	})
 }

@@ -340,7 +340,9 @@ func testUseRace(t *testing.T, s *integrated) {
 		all.Go(func() { made = s.admin.Do(t, http.MethodPost, sink.Path, s.sinkBody(s.env, id)) })
 		all.Go(func() { deleted = s.admin.Do(t, http.MethodDelete, integrations+"/"+id+in(s.env), nil) })
 		if held != "" {
-			all.Go(func() { s.admin.Do(t, http.MethodDelete, sink.Path+"/"+held+in(s.env), nil).Want(t, http.StatusNoContent) })
+			all.Go(func() {
+				s.admin.Do(t, http.MethodDelete, sink.Path+"/"+held+in(s.env), nil).Want(t, http.StatusNoContent)
+			})
 		}
 		all.Wait()
 		switch {
