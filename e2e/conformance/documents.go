@@ -33,6 +33,8 @@ func Sources() []Source {
 		{sdk + "iam", "v2"},
 		{sdk + "mds", "v2"},
 		{sdk + "org", "v2"},
+		{sdk + "provider-integration", "v1"},
+		{sdk + "provider-integration", "v2"},
 		{sdk + "sso", "v2"},
 	}
 }

@@ -52,6 +52,14 @@ var tolerances = []Tolerance{
 		"the published pattern escapes its quotation mark, which Weir does not; both refuse the same"},
 	{"response-property-pattern-changed", regexp.MustCompile("^[A-Z]+ /org/v2/organizations.*display_name`"),
 		"the published pattern escapes its quotation mark, which Weir does not; both refuse the same"},
+	{"response-property-enum-value-added", regexp.MustCompile("^[A-Z]+ /pim/v[12]/integrations.* enum value to the `(data/items/)?(provider|config/kind)`"),
+		"clouds are named in capitals as published and in small letters as clients send them, and pim/v1 lists those of all clouds"},
+	{"request-property-one-of-removed", regexp.MustCompile("^[A-Z]+ /pim/v[12]/integrations.* `config`"),
+		"one structure has the fields of all clouds; which of them go together is checked"},
+	{"new-required-request-property", regexp.MustCompile("^[A-Z]+ /pim/v[12]/integrations.* `config/kind`"),
+		"each of the published alternatives requires it"},
+	{"request-property-became-required", regexp.MustCompile("^POST /pim/v[12]/integrations the request property `display_name`"),
+		"every client finds integrations by their names"},
 }
 
 // Tolerances returns the table of differences that are meant.

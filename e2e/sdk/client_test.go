@@ -13,20 +13,24 @@ import (
 	iamv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam/v2"
 	mdsv2 "github.com/confluentinc/ccloud-sdk-go-v2/mds/v2"
 	orgv2 "github.com/confluentinc/ccloud-sdk-go-v2/org/v2"
+	pimv1 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v1"
+	pimv2 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v2"
 	ssov2 "github.com/confluentinc/ccloud-sdk-go-v2/sso/v2"
 )
 
 // backgroundContext is for what all tests share; the others have t.Context.
 var backgroundContext = context.Background()
 
-// client is the SDK with one API key: its five modules, which do not know of
-// each other.
+// client is the SDK with one API key: its modules, which do not know of each
+// other.
 type client struct {
 	// ctx carries the key, which is how the SDK wants it.
 	ctx             context.Context
 	apiKeys         apikeysv2.APIKeysIamV2Api
 	environments    orgv2.EnvironmentsOrgV2Api
 	groupMappings   ssov2.GroupMappingsIamV2SsoApi
+	integrationsV1  pimv1.IntegrationsPimV1Api
+	integrationsV2  pimv2.IntegrationsPimV2Api
 	invitations     iamv2.InvitationsIamV2Api
 	organizations   orgv2.OrganizationsOrgV2Api
 	roleBindings    mdsv2.RoleBindingsIamV2Api
@@ -45,6 +49,10 @@ func (w *world) as(key, secret string) *client {
 	keys.Servers[0].URL, keys.HTTPClient = w.URL, transport
 	mds := mdsv2.NewConfiguration()
 	mds.Servers[0].URL, mds.HTTPClient = w.URL, transport
+	integrationsV1 := pimv1.NewConfiguration()
+	integrationsV1.Servers[0].URL, integrationsV1.HTTPClient = w.URL, transport
+	integrationsV2 := pimv2.NewConfiguration()
+	integrationsV2.Servers[0].URL, integrationsV2.HTTPClient = w.URL, transport
 	sso := ssov2.NewConfiguration()
 	sso.Servers[0].URL, sso.HTTPClient = w.URL, transport
 
@@ -54,6 +62,8 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, iamv2.ContextBasicAuth, iamv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, apikeysv2.ContextBasicAuth, apikeysv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, pimv1.ContextBasicAuth, pimv1.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, pimv2.ContextBasicAuth, pimv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
 	}
 	orgClient, iamClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam)
@@ -62,6 +72,8 @@ func (w *world) as(key, secret string) *client {
 		apiKeys:         apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
 		environments:    orgClient.EnvironmentsOrgV2Api,
 		groupMappings:   ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
+		integrationsV1:  pimv1.NewAPIClient(integrationsV1).IntegrationsPimV1Api,
+		integrationsV2:  pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,
 		invitations:     iamClient.InvitationsIamV2Api,
 		organizations:   orgClient.OrganizationsOrgV2Api,
 		roleBindings:    mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,

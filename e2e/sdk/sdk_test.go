@@ -37,6 +37,8 @@ var subjects = []struct {
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
 	{"PagingWithFilters", testPagingWithFilters},
+	{"ProviderIntegrations", testProviderIntegrations},
+	{"ProviderIntegrationSetups", testProviderIntegrationSetups},
 	{"RoleBindingFilters", testRoleBindingFilters},
 	{"RoleBindings", testRoleBindings},
 	{"RoleBindingTwice", testRoleBindingTwice},

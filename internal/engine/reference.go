@@ -48,7 +48,7 @@ func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 	// not touched, since whoever deletes the target locks it before this.
 	before := map[string]Doc{}
 	if w.Old != nil {
-		eachReference(w.Old.Kind.Fields, w.Old.Doc, "", "", func(path, _ string, _ *Field, ref Doc) {
+		eachReference(w.Old.Kind.stored().Fields, w.Old.Doc, "", "", func(path, _ string, _ *Field, ref Doc) {
 			before[path+" "+ref.String("id")] = ref
 		})
 	}
@@ -58,7 +58,7 @@ func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 		ref     Doc
 	}
 	var all []made
-	eachReference(w.New.Kind.Fields, w.New.Doc, "", "", func(path, pointer string, f *Field, ref Doc) {
+	eachReference(w.New.Kind.stored().Fields, w.New.Doc, "", "", func(path, pointer string, f *Field, ref Doc) {
 		if f.To.Resolved {
 			return
 		}

@@ -121,7 +121,7 @@ func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) 
 	case Doc:
 		b.WriteByte('{')
 		if f.Type == Reference {
-			b.reference(v)
+			b.reference(f.To, v)
 		} else {
 			b.fields(f.Fields, v, prefix, once, false)
 		}
@@ -142,11 +142,15 @@ func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) 
 
 var referenceNames = []string{"id", "environment", "related", "resource_name", "api_version", "kind"}
 
-func (b *encoder) reference(ref Doc) {
+// onlyTyped are the names that references have only where they are typed:
+// another version of the kind may show more or less of the same document.
+var onlyTyped = map[string]bool{"environment": true, "api_version": true, "kind": true}
+
+func (b *encoder) reference(to *ReferenceTo, ref Doc) {
 	first := true
 	for _, name := range referenceNames {
 		s := ref.String(name)
-		if s == "" {
+		if s == "" || onlyTyped[name] && !to.Typed {
 			continue
 		}
 		if !first {

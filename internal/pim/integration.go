@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
@@ -82,10 +83,10 @@ var Integration = &engine.Kind{
 		},
 		usagesField(),
 		{
-			Name: "status", ReadOnly: true, Enum: []string{draft, created, active}, Filter: engine.FilterOne, Example: created,
+			Name: "status", ReadOnly: true, Required: true, Enum: []string{draft, created, active}, Filter: engine.FilterOne, Example: created,
 			Description: "DRAFT until the customer's side is known, then CREATED, and ACTIVE while something uses the integration.",
 		},
-		environmentField(),
+		environmentField(true),
 	},
 	Codes: map[engine.Verb][]*api.Code{
 		engine.Update:   {api.BadRequest},
@@ -141,7 +142,7 @@ var IntegrationV1 = &engine.Kind{
 			Fields:      []engine.Field{kindField(), roleField(), externalIDField(), customerRoleField()},
 		},
 		usagesField(),
-		environmentField(),
+		environmentField(false),
 	},
 }
 
@@ -220,16 +221,16 @@ func usagesField() engine.Field {
 	return engine.Field{
 		Name: "usages", Type: engine.Array, ReadOnly: true,
 		Description: "The resource names of what uses the integration. While there are any, it cannot be deleted.",
-		Items:       &engine.Field{Name: "usage", Format: "uri", Description: "A resource name.", ReadOnly: true},
+		Items:       &engine.Field{Name: "usage", Format: "uri", Pattern: regexp.MustCompile("^crn://.+$"), Description: "A resource name.", ReadOnly: true},
 	}
 }
 
-func environmentField() engine.Field {
+func environmentField(typed bool) engine.Field {
 	return engine.Field{
 		Name: "environment", Type: engine.Reference, Required: true, Immutable: true,
 		Filter: engine.FilterOne, FilterRequired: true,
 		Description: "The environment that the integration is in.",
-		To:          &engine.ReferenceTo{Kinds: []string{org.Environment.Key()}, OnDelete: engine.Cascade},
+		To:          &engine.ReferenceTo{Kinds: []string{org.Environment.Key()}, OnDelete: engine.Cascade, Typed: typed},
 	}
 }
 
