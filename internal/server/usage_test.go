@@ -232,13 +232,13 @@ func testAssign(t *testing.T, s *integrated) {
 	developer := s.account(t)
 	s.bind(t, developer, "FlinkDeveloper", place) // may make sinks, and knows of no integration
 	c := s.client(t, developer)
-	make := func(integration string, spare ...string) enginetest.Answer {
+	use := func(integration string, spare ...string) enginetest.Answer {
 		t.Helper()
 		return c.Do(t, http.MethodPost, sink.Path, s.sinkBody(s.env, integration, spare...))
 	}
-	hidden := make(one)
+	hidden := use(one)
 	hidden.WantInvalid(t, "/integration/id")
-	unknown := make("cspi-00000")
+	unknown := use("cspi-00000")
 	unknown.WantInvalid(t, "/integration/id")
 	if a, b := strings.ReplaceAll(hidden.Text("error.message"), one, "ID"), strings.ReplaceAll(unknown.Text("error.message"), "cspi-00000", "ID"); a != b {
 		t.Errorf("what is hidden answers %q, what is nowhere %q", a, b)
@@ -246,9 +246,9 @@ func testAssign(t *testing.T, s *integrated) {
 	s.wantUsages(t, one)
 
 	s.bind(t, developer, "Assigner", place+"/provider-integration="+one)
-	mine := make(one).Want(t, http.StatusCreated).ID()
+	mine := use(one).Want(t, http.StatusCreated).ID()
 	s.wantUsages(t, one, mine)
-	make(one, two).WantInvalid(t, "/spare/0/id")
+	use(one, two).WantInvalid(t, "/spare/0/id")
 	change := func(body map[string]any) enginetest.Answer {
 		t.Helper()
 		return c.Do(t, http.MethodPatch, sink.Path+"/"+mine, body)
