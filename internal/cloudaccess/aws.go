@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -31,7 +32,8 @@ type awsSTS struct {
 // the region and the retries that the AWS SDK finds for this process. endpoint
 // replaces the service's own URL where it is not "". Nothing is sent yet.
 func NewAWS(ctx context.Context, endpoint string) (AWS, error) {
-	c, err := config.LoadDefaultConfig(ctx, config.WithDefaultRegion(awsDefaultRegion), config.WithRetryMaxAttempts(2))
+	c, err := config.LoadDefaultConfig(ctx, config.WithDefaultRegion(awsDefaultRegion), config.WithRetryMaxAttempts(2),
+		config.WithLogger(logging.Nop{})) // what goes wrong is in the error
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration of the AWS SDK: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Config is what an Engine is made of.
@@ -23,6 +24,8 @@ type Config struct {
 	Store store.Store
 	// Kinds is the table of all kinds, served or internal.
 	Kinds []*Kind
+	// Calls are the operations that belong to no kind.
+	Calls []*Call
 	// PublicURL is the base of links, without a final slash.
 	PublicURL    string
 	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
@@ -31,7 +34,9 @@ type Config struct {
 	// limits.
 	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
 	Tokens api.PageTokens
-	Hasher authn.Hasher
+	// SigningKeys sign the tokens that operations give out.
+	SigningKeys *token.Keys
+	Hasher      authn.Hasher
 	// Clouds are who this installation is in the public clouds, and what can be
 	// asked there.
 	Clouds cloudaccess.Clouds
@@ -49,11 +54,13 @@ type Engine struct {
 	users map[*Kind]bool
 }
 
+// route is a kind with a verb or an action, or else a call.
 type route struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
 	check  *Check
+	call   *Call
 }
 
 // New checks the table of kinds and returns the engine for it. An error means
@@ -101,6 +108,15 @@ func New(c Config) (*Engine, error) {
 			e.routes[c.Operation] = route{kind: k, verb: Checking, check: c}
 		}
 		problems = append(problems, e.checkFields(k)...)
+	}
+	for _, call := range c.Calls {
+		if err := call.check(); err != nil {
+			problems = append(problems, err)
+		}
+		if _, dup := e.routes[call.Operation]; dup {
+			problems = append(problems, fmt.Errorf("operation %s is served twice", call.Operation))
+		}
+		e.routes[call.Operation] = route{verb: act, call: call}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)

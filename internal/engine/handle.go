@@ -55,10 +55,14 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		}
 	}
 
-	// 2. Authenticate.
-	caller, err := e.Authenticate(r, op.Credentials)
+	// 2. Authenticate, unless the operation asks for no credentials.
+	var caller *authn.Caller
+	var err error
+	if len(op.Credentials) > 0 {
+		caller, err = e.Authenticate(r, op.Credentials)
+	}
 
-	// 3. Rate limit: the caller, or the address of who failed to be one.
+	// 3. Rate limit: the caller, or the address of who is none.
 	if err == nil || unauthenticated(err) {
 		if limited := e.Admit(rw, r, caller); limited != nil {
 			return nil, caller, limited
@@ -76,17 +80,32 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !api.AcceptsJSON(r.Header.Values("Accept")) {
 		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
 	}
-	if q.verb != List && q.verb != Read && q.verb != Delete {
-		if q.body, err = api.ReadObject(r); err != nil {
-			return nil, caller, err
-		}
+	if q.body, err = to.readBody(r); err != nil {
+		return nil, caller, err
 	}
 
 	// 5. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
-	answer, err := e.perform(r.Context(), q)
+	var answer *Answer
+	if to.call != nil {
+		answer, err = e.call(r.Context(), q, to.call, params)
+	} else {
+		answer, err = e.perform(r.Context(), q)
+	}
 	return answer, caller, err
+}
+
+// readBody reads the request's body where the operation has one.
+func (to route) readBody(r *http.Request) (map[string]any, error) {
+	switch {
+	case to.call != nil && to.call.Body == nil, to.verb == List, to.verb == Read, to.verb == Delete:
+		return nil, nil
+	case to.call != nil && to.call.Form:
+		return api.ReadForm(r)
+	default:
+		return api.ReadObject(r)
+	}
 }
 
 func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
