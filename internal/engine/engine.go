@@ -68,6 +68,16 @@ type route struct {
 func New(c Config) (*Engine, error) {
 	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
 	var problems []error
+	serve := func(id string, to route) {
+		if _, dup := e.routes[id]; dup {
+			by := "a call"
+			if to.kind != nil {
+				by = "kind " + to.kind.Key()
+			}
+			problems = append(problems, fmt.Errorf("%s: operation %s is served twice", by, id))
+		}
+		e.routes[id] = to
+	}
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {
 			problems = append(problems, fmt.Errorf("kind %s is listed twice", k.Key()))
@@ -82,30 +92,21 @@ func New(c Config) (*Engine, error) {
 				problems = append(problems, err)
 				continue
 			}
-			if _, dup := e.routes[id]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), id))
-			}
-			e.routes[id] = route{kind: k, verb: verb}
+			serve(id, route{kind: k, verb: verb})
 		}
 		for i := range k.Actions {
 			a := &k.Actions[i]
 			if op, ok := operation.ByID(a.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+"/{id}") {
 				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its objects", k.Key(), a.Operation))
 			}
-			if _, dup := e.routes[a.Operation]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), a.Operation))
-			}
-			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
+			serve(a.Operation, route{kind: k, verb: act, action: a})
 		}
 		for i := range k.Checks {
 			c := &k.Checks[i]
 			if op, ok := operation.ByID(c.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+":") {
 				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its collection", k.Key(), c.Operation))
 			}
-			if _, dup := e.routes[c.Operation]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), c.Operation))
-			}
-			e.routes[c.Operation] = route{kind: k, verb: Checking, check: c}
+			serve(c.Operation, route{kind: k, verb: Checking, check: c})
 		}
 		problems = append(problems, e.checkFields(k)...)
 	}
@@ -113,10 +114,7 @@ func New(c Config) (*Engine, error) {
 		if err := call.check(); err != nil {
 			problems = append(problems, err)
 		}
-		if _, dup := e.routes[call.Operation]; dup {
-			problems = append(problems, fmt.Errorf("operation %s is served twice", call.Operation))
-		}
-		e.routes[call.Operation] = route{verb: act, call: call}
+		serve(call.Operation, route{verb: act, call: call})
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)

@@ -144,7 +144,7 @@ var referenceNames = []string{"id", "environment", "related", "resource_name", "
 
 // onlyTyped are the names that references have only where they are typed:
 // another version of the kind may show more or less of the same document.
-var onlyTyped = map[string]bool{"environment": true, "api_version": true, "kind": true}
+var onlyTyped = map[string]bool{"api_version": true, "kind": true}
 
 func (b *encoder) reference(to *ReferenceTo, ref Doc) {
 	first := true
