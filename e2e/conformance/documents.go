@@ -35,6 +35,7 @@ func Sources() []Source {
 		{sdk + "org", "v2"},
 		{sdk + "provider-integration", "v1"},
 		{sdk + "provider-integration", "v2"},
+		{sdk + "service-quota", "v1"},
 		{sdk + "sso", "v2"},
 	}
 }

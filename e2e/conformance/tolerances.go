@@ -60,6 +60,12 @@ var tolerances = []Tolerance{
 		"each of the published alternatives requires it"},
 	{"request-property-became-required", regexp.MustCompile("^POST /pim/v[12]/integrations the request property `display_name`"),
 		"every client finds integrations by their names"},
+	{"api-security-removed", regexp.MustCompile("^GET /service-quota/v1/.* `api-key`"),
+		"the vendor's newest document names the credentials cloud-api-key, and says the same of them"},
+	{"response-optional-property-removed", regexp.MustCompile("^GET /service-quota/v1/applied-quotas.*/(api_version|environment|kind)` from the response"),
+		"in the vendor's newest document references of quotas have no type"},
+	{"response-property-enum-value-added", regexp.MustCompile("^GET /service-quota/v1/applied-quotas.*(IDENTITY_PROVIDER|CERTIFICATE_AUTHORITY)"),
+		"the vendor's newest document has these scopes"},
 }
 
 // Tolerances returns the table of differences that are meant.

@@ -15,14 +15,15 @@ import (
 	orgv2 "github.com/confluentinc/ccloud-sdk-go-v2/org/v2"
 	pimv1 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v1"
 	pimv2 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v2"
+	quotav1 "github.com/confluentinc/ccloud-sdk-go-v2/service-quota/v1"
 	ssov2 "github.com/confluentinc/ccloud-sdk-go-v2/sso/v2"
 )
 
 // backgroundContext is for what all tests share; the others have t.Context.
 var backgroundContext = context.Background()
 
-// client is the SDK with one API key: its modules, which do not know of each
-// other.
+// client is the SDK with one API key: its modules, which do not know of
+// each other.
 type client struct {
 	// ctx carries the key, which is how the SDK wants it.
 	ctx             context.Context
@@ -33,7 +34,9 @@ type client struct {
 	integrationsV2  pimv2.IntegrationsPimV2Api
 	invitations     iamv2.InvitationsIamV2Api
 	organizations   orgv2.OrganizationsOrgV2Api
+	quotas          quotav1.AppliedQuotasServiceQuotaV1Api
 	roleBindings    mdsv2.RoleBindingsIamV2Api
+	scopes          quotav1.ScopesServiceQuotaV1Api
 	serviceAccounts iamv2.ServiceAccountsIamV2Api
 	users           iamv2.UsersIamV2Api
 }
@@ -53,6 +56,8 @@ func (w *world) as(key, secret string) *client {
 	integrationsV1.Servers[0].URL, integrationsV1.HTTPClient = w.URL, transport
 	integrationsV2 := pimv2.NewConfiguration()
 	integrationsV2.Servers[0].URL, integrationsV2.HTTPClient = w.URL, transport
+	quota := quotav1.NewConfiguration()
+	quota.Servers[0].URL, quota.HTTPClient = w.URL, transport
 	sso := ssov2.NewConfiguration()
 	sso.Servers[0].URL, sso.HTTPClient = w.URL, transport
 
@@ -64,9 +69,10 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, pimv1.ContextBasicAuth, pimv1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, pimv2.ContextBasicAuth, pimv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, quotav1.ContextBasicAuth, quotav1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
 	}
-	orgClient, iamClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam)
+	orgClient, iamClient, quotaClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam), quotav1.NewAPIClient(quota)
 	return &client{
 		ctx:             ctx,
 		apiKeys:         apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
@@ -76,7 +82,9 @@ func (w *world) as(key, secret string) *client {
 		integrationsV2:  pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,
 		invitations:     iamClient.InvitationsIamV2Api,
 		organizations:   orgClient.OrganizationsOrgV2Api,
+		quotas:          quotaClient.AppliedQuotasServiceQuotaV1Api,
 		roleBindings:    mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
+		scopes:          quotaClient.ScopesServiceQuotaV1Api,
 		serviceAccounts: iamClient.ServiceAccountsIamV2Api,
 		users:           iamClient.UsersIamV2Api,
 	}

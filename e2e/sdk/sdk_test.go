@@ -39,6 +39,8 @@ var subjects = []struct {
 	{"PagingWithFilters", testPagingWithFilters},
 	{"ProviderIntegrations", testProviderIntegrations},
 	{"ProviderIntegrationSetups", testProviderIntegrationSetups},
+	{"QuotaRefusals", testQuotaRefusals},
+	{"Quotas", testQuotas},
 	{"RoleBindingFilters", testRoleBindingFilters},
 	{"RoleBindings", testRoleBindings},
 	{"RoleBindingTwice", testRoleBindingTwice},

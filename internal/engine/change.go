@@ -81,17 +81,17 @@ func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
 	if !bytes.Equal(o.as(o.Kind.stored()).render(false), o.stored) {
 		o.Updated = e.Now().UTC()
 	}
-	if err := tx.Update(ctx, o.row(), e.entries(o)); err != nil {
+	if err := e.keep(ctx, tx, before, o); err != nil {
 		return err
 	}
 	return e.tellUsages(ctx, tx, o.Org, before, o)
 }
 
-// before is a changed object as it was read, where what it referred to then
-// matters.
+// before is a changed object as it was read, where that matters: to quotas, and
+// to what it referred to. Else nobody looks into it.
 func (e *Engine) before(o *Object) (*Object, error) {
-	if !e.users[o.Kind.stored()] {
-		return nil, nil
+	if k := o.Kind.stored(); len(k.Quotas) == 0 && !e.users[k] {
+		return o, nil
 	}
 	return o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored})
 }
@@ -117,7 +117,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
+		err := e.keep(ctx, w.Tx, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -166,21 +166,21 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 		return q.answer(body), nil
 	}
 	w.New.Updated = w.Now
-	changed := w.New.row()
 	var taken *store.ErrTaken
-	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
+	switch err := e.keep(ctx, w.Tx, old, w.New); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
 		return nil, err
 	}
+	body = w.New.stored
 	if err := e.tellUsages(ctx, w.Tx, w.New.Org, old, w.New); err != nil {
 		return nil, err
 	}
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return q.answer(changed.Body), nil
+	return q.answer(body), nil
 }
 
 // apply puts what the body says into w.New.
@@ -284,7 +284,6 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	old.Deleted = w.Now
 	return q.answer(old.render(false)), nil
 }
 
@@ -308,7 +307,8 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 				return err
 			}
 		}
-		if err := cause.Tx.Delete(ctx, d.Key(), cause.Now); err != nil {
+		d.Deleted = cause.Now
+		if err := e.keep(ctx, cause.Tx, d, nil); err != nil {
 			return err
 		}
 	}

@@ -30,9 +30,10 @@ type Config struct {
 	PublicURL    string
 	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
 	// Admit is asked once the caller is known, or with a nil caller when
-	// authentication failed; it answers 429 and sets the headers that tell of
-	// limits.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// authentication failed or was not asked for; it answers 429 and sets the
+	// headers that tell of limits. Without an error leave is called when the
+	// request has ended, however it ends.
+	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
 	Tokens api.PageTokens
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys
@@ -48,6 +49,8 @@ type Config struct {
 type Engine struct {
 	Config
 	kinds map[string]*Kind
+	// quotas are those of all kinds, by code.
+	quotas map[string]*Quota
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
 	// users are the kinds whose objects others tell of in their Usages.
@@ -66,7 +69,7 @@ type route struct {
 // New checks the table of kinds and returns the engine for it. An error means
 // a mistake in a definition.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}}
 	var problems []error
 	serve := func(id string, to route) {
 		if _, dup := e.routes[id]; dup {
@@ -109,6 +112,7 @@ func New(c Config) (*Engine, error) {
 			serve(c.Operation, route{kind: k, verb: Checking, check: c})
 		}
 		problems = append(problems, e.checkFields(k)...)
+		problems = append(problems, e.addQuotas(k)...)
 	}
 	for _, call := range c.Calls {
 		if err := call.check(); err != nil {
@@ -187,6 +191,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
+	}
+	if err := k.checkSource(); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

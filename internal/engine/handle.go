@@ -62,11 +62,14 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		caller, err = e.Authenticate(r, op.Credentials)
 	}
 
-	// 3. Rate limit: the caller, or the address of who is none.
+	// 3. Admit: the limits of the caller, or of the address of who is none. The
+	// request counts as under way until all steps are done.
 	if err == nil || unauthenticated(err) {
-		if limited := e.Admit(rw, r, caller); limited != nil {
+		leave, limited := e.Admit(rw, r, caller)
+		if limited != nil {
 			return nil, caller, limited
 		}
+		defer leave()
 	}
 	if err != nil {
 		return nil, nil, err
@@ -93,7 +96,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	} else {
 		answer, err = e.perform(r.Context(), q)
 	}
-	return answer, caller, err
+	return answer, caller, e.exceeded(err)
 }
 
 // readBody reads the request's body where the operation has one.
@@ -122,7 +125,11 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	// change the question is put again.
 	var found *Object
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		from, err := e.reader(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		o, row, err := e.load(ctx, from.Get, q)
 		if err != nil {
 			return nil, err
 		}

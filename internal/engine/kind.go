@@ -55,6 +55,9 @@ type Kind struct {
 	// the parent, for kinds with a ParentField; "" for none. An object in
 	// another parent is missing then. Links to the object have the parameter.
 	ParentParameter string
+	// Source computes the objects, for kinds that are not stored: these can be
+	// listed and read, and nothing else.
+	Source Source
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
@@ -71,6 +74,8 @@ type Kind struct {
 	// or store.FieldID where the object is the principal, or a text that has
 	// OwnerPrefix before the principal's ID.
 	OwnedBy, OwnerPrefix string
+	// Quotas limit how many objects there may be.
+	Quotas []*Quota
 	// Resource is the resource type that permissions are asked for, as the
 	// vendor's documents spell it, for example "Environment".
 	Resource string
@@ -89,6 +94,8 @@ type Kind struct {
 	// Missing answers for an object that is not there or is hidden; nil means
 	// 404 resource_not_found.
 	Missing func(id string) *api.Error
+	// FilterID makes id a query parameter of list.
+	FilterID Filter
 	// PageSize is the default and the greatest page size of lists; zero means
 	// 10 and 100.
 	PageSize PageSize

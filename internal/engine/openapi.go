@@ -198,23 +198,27 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 }
 
 // description says what the operation does and what it asks for.
-func (r route) description(op operation.Operation) string {
-	permission := r.kind.permission(r.verb)
-	if r.action != nil {
-		permission.Operation = r.action.Asks
+func (to route) description(op operation.Operation) string {
+	permission := to.kind.permission(to.verb)
+	if to.action != nil {
+		permission.Operation = to.action.Asks
 	}
-	if r.check != nil {
-		permission.Operation = r.check.Asks
+	if to.check != nil {
+		permission.Operation = to.check.Asks
 	}
 	on := "`" + permission.Resource + "`"
-	if len(r.kind.GuardedAs) > 0 {
-		on = "what it is about (`" + strings.Join(r.kind.GuardedAs, "`, `") + "`)"
+	if len(to.kind.GuardedAs) > 0 {
+		on = "what it is about (`" + strings.Join(to.kind.GuardedAs, "`, `") + "`)"
 	}
 	asked := "`" + permission.Operation + "` on " + on
 	needs := "\n\nThe caller needs the permission " + asked + "."
-	switch r.verb {
+	switch to.verb {
 	case List:
-		return "Returns one page of the collection, in the order of creation.\n\n" +
+		order := ", in the order of creation"
+		if to.kind.Source != nil {
+			order = ""
+		}
+		return "Returns one page of the collection" + order + ".\n\n" +
 			"What the caller does not hold the permission " + asked + " for is left out."
 	case Create:
 		return "Creates the object that the body describes, and returns it." + needs
@@ -239,11 +243,9 @@ func (r route) description(op operation.Operation) string {
 // those of paging.
 func (k *Kind) listParameters() []*openapi3.Parameter {
 	var out []*openapi3.Parameter
-	walk(k.Fields, "", func(path string, f *Field) {
+	k.eachFilter(func(path string, f *Field) {
 		p := openapi3.NewQueryParameter(path)
 		switch f.Filter {
-		case NotFiltered:
-			return
 		case FilterAny:
 			p.Description = "Keeps the objects whose `" + path + "` is one of these values: repeat the parameter, or separate the values by commas."
 			p.Style, p.Explode = openapi3.SerializationForm, openapi3.Ptr(true)

@@ -242,6 +242,10 @@ listIamV2RoleBindings  -         +++++++++++++
 listIamV2ServiceAccounts -       +++++++++++++
 listIamV2SsoGroupMappings -      +++++++++++++
 listIamV2Users         -         +++++++++++++
+listServiceQuotaV1AppliedQuotas - +++++++++++++
+listServiceQuotaV1Scopes -       +++++++++++++
+getServiceQuotaV1AppliedQuota -  ++++++++++h++
+getServiceQuotaV1Scope -         ++++++++++h++
 listOrgV2Environments  -         +++++++++++++
 listOrgV2Organizations -         +++++++++++++
 createPimV1Integration env1      ++ddddddddddd
@@ -309,7 +313,10 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		t.Fatalf("there is no operation %s", a.operation)
 	}
 	n := map[string]int{"env1": 0, "env2": 1, "account1": 0, "account2": 1}[a.object]
-	group := strings.TrimPrefix(strings.TrimPrefix(op.Path, "/iam/v2/"), "/org/v2/")
+	group := op.Path
+	for _, api := range []string{"/iam/v2/", "/org/v2/", "/service-quota/v1/"} {
+		group = strings.TrimPrefix(group, api)
+	}
 	group, _, _ = strings.Cut(group, "/")
 	if strings.HasPrefix(op.Path, "/pim/") {
 		group = "integrations"
@@ -334,6 +341,10 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		}
 	case "invitations":
 		id, body = p.invitation, map[string]any{"email": strings.ReplaceAll(name, " ", "-") + "@example.com"}
+	case "applied-quotas":
+		id, query = "iam.max_environments.per_org", "?scope=ORGANIZATION"
+	case "scopes":
+		id = "ORGANIZATION"
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
 	case "integrations":
@@ -466,6 +477,9 @@ func (s *scene) checkLists(t *testing.T, c *enginetest.Client, environments ...s
 		query := url.Values{"page_size": {"100"}}
 		if k.Path == roleBindings {
 			query.Set("crn_pattern", s.root+"/*")
+		}
+		if k.Path == appliedQuotas {
+			query.Set("scope", "ORGANIZATION")
 		}
 		s.checkList(t, c, k, query, "")
 	}

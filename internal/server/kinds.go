@@ -5,6 +5,7 @@ import (
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/pim"
+	"github.com/weirhq/weir/internal/quota"
 )
 
 // Kinds is the table of every kind that this server knows, sorted by key.
@@ -20,5 +21,7 @@ func Kinds() []*engine.Kind {
 		org.Organization,
 		pim.IntegrationV1,
 		pim.Integration,
+		quota.Applied,
+		quota.Scope,
 	}
 }

@@ -33,6 +33,11 @@ var specs = map[string]enginetest.Spec{
 				"resources":    []any{cloud},
 			}}
 		},
+		Uncounted: map[string]string{
+			"iam.max_cloud_api_keys.per_user":              "the keys are a service account's",
+			"iam.max_cluster_api_keys.per_service_account": "the keys are Cloud API keys",
+			"iam.max_cluster_api_keys.per_user":            "the keys are Cloud API keys",
+		},
 	},
 	"iam/v2.Invitation": {
 		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
@@ -111,6 +116,17 @@ var specs = map[string]enginetest.Spec{
 		}(),
 		Query: inSharedEnvironment,
 	},
+	"service-quota/v1.AppliedQuota": {
+		Make:  func(*testing.T, *enginetest.Client, int) string { return "iam.max_environments.per_org" },
+		Query: func(*testing.T, *enginetest.Client) url.Values { return url.Values{"scope": {"ORGANIZATION"}} },
+		Omit: map[string]string{
+			"environment": "of another scope", "network": "of another scope", "kafka_cluster": "of another scope",
+			"identity_provider": "of another scope", "certificate_authority": "of another scope",
+		},
+	},
+	"service-quota/v1.Scope": {
+		Make: func(*testing.T, *enginetest.Client, int) string { return "ORGANIZATION" },
+	},
 }
 
 func customerRole(n int) string { return fmt.Sprintf("arn:aws:iam::111122223333:role/customer-%d", n) }
@@ -160,6 +176,7 @@ func TestKinds(t *testing.T) {
 			}
 			t.Run(k.Name, func(t *testing.T) { enginetest.Run(t, w, k, spec) })
 		}
+		verifyQuotas(t, w.Engine)
 	})
 }
 

@@ -52,6 +52,9 @@ type Spec struct {
 	// Query returns the query parameters without which there is no list. With a
 	// ParentParameter it says in which parent Body puts the objects.
 	Query func(t *testing.T, c *Client) url.Values
+	// Uncounted names, by code, the quotas that do not count what Body makes;
+	// each with the reason.
+	Uncounted map[string]string
 	// Parent makes an object for the parameter in the kind's path and returns
 	// its ID.
 	Parent func(t *testing.T, c *Client) string
@@ -112,6 +115,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"Clear", []engine.Verb{engine.Update}, r.testClear},
 		{"Delete", []engine.Verb{engine.Delete, engine.Read}, r.testDelete},
 		{"NotFound", nil, r.testNotFound},
+		{"Quotas", []engine.Verb{engine.Create}, r.testQuotas},
 		{"List", []engine.Verb{engine.List}, r.testList},
 		{"PageSize", []engine.Verb{engine.List}, r.testPageSize},
 		{"PageToken", []engine.Verb{engine.List}, r.testPageToken},

@@ -22,6 +22,8 @@ type dialect struct {
 	// SQLite plans without looking at the values, and could otherwise choose
 	// to walk the whole table for the sake of its order.
 	useIndex func(index string) string
+	// slots is the number of rows that an organization's counter is spread over.
+	slots int
 	// limitBranches gives each branch of a UNION the limit of the whole.
 	limitBranches bool
 }
@@ -40,6 +42,7 @@ var sqliteDialect = dialect{
 	},
 	contains: func(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" },
 	useIndex: func(index string) string { return " INDEXED BY " + index },
+	slots:    1,
 }
 
 var postgresDialect = dialect{
@@ -57,5 +60,6 @@ var postgresDialect = dialect{
 	contains: func(column, parameter string) string { return "strpos(" + column + ", " + parameter + ") > 0" },
 	useIndex: func(string) string { return "" }, // it plans by statistics, which is fine
 
+	slots:         16,
 	limitBranches: true,
 }
