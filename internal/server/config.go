@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/mail"
 )
 
@@ -55,6 +56,9 @@ type Config struct {
 	// MailFrom is the address that mail is from, with or without a name. With
 	// SMTPURL it is needed.
 	MailFrom string
+
+	// Clouds are who Weir is in the public clouds, and which of them are asked.
+	Clouds cloudaccess.Options
 
 	Bootstrap bootstrap.Options
 }
@@ -102,6 +106,9 @@ func (c Config) Check() error {
 		if _, err := mail.NewSMTP(c.SMTPURL, c.MailFrom); err != nil {
 			return fmt.Errorf("--smtp-url, --mail-from: %w", err)
 		}
+	}
+	if err := c.Clouds.Check(); err != nil {
+		return err
 	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)

@@ -7,6 +7,7 @@ import (
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/pim"
 	"github.com/weirhq/weir/internal/quota"
 )
 
@@ -27,6 +28,8 @@ func Kinds() []*engine.Kind {
 		partner.Entitlement,
 		partner.Organization,
 		partner.Partner,
+		pim.IntegrationV1,
+		pim.Integration,
 		quota.Applied,
 		quota.Scope,
 	}
