@@ -2,6 +2,10 @@ package sqlstore
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/weirhq/weir/internal/store"
 )
 
 // dialect is what differs between the databases in the text of a statement.
@@ -20,6 +24,13 @@ type dialect struct {
 	// SQLite plans without looking at the values, and could otherwise choose
 	// to walk the whole table for the sake of its order.
 	useIndex func(index string) string
+	// insertEvents is the statement that adds events, at most eventBatch of
+	// them, with its arguments.
+	insertEvents func(events []store.Event) (sql string, args []any)
+	eventBatch   int
+	// lateEvents says that an event can become visible after one with a greater
+	// number.
+	lateEvents bool
 	// limitBranches gives each branch of a UNION the limit of the whole.
 	limitBranches bool
 }
@@ -37,6 +48,22 @@ var sqliteDialect = dialect{
 		return "EXISTS (SELECT 1 FROM json_each(" + parameter + ") prefix WHERE substr(" + column + ", 1, length(prefix.value)) = prefix.value)"
 	},
 	useIndex: func(index string) string { return " INDEXED BY " + index },
+
+	insertEvents: func(events []store.Event) (string, []any) {
+		sql := strings.Builder{}
+		sql.WriteString("INSERT INTO events (org, at, body) VALUES ")
+		args := make([]any, 0, 3*len(events))
+		for i, e := range events {
+			if i > 0 {
+				sql.WriteString(", ")
+			}
+			n := strconv.Itoa
+			sql.WriteString("($" + n(3*i+1) + ", $" + n(3*i+2) + ", $" + n(3*i+3) + ")")
+			args = append(args, e.Org, e.At.UnixMicro(), notNil(e.Body))
+		}
+		return sql.String(), args
+	},
+	eventBatch: 16, // each number of events is a statement that stays prepared
 }
 
 var postgresDialect = dialect{
@@ -52,6 +79,22 @@ var postgresDialect = dialect{
 		return column + " ^@ ANY(" + parameter + ")"
 	},
 	useIndex: func(string) string { return "" }, // it plans by statistics, which is fine
+
+	insertEvents: func(events []store.Event) (string, []any) {
+		orgs, times, bodies := make([]string, len(events)), make([]int64, len(events)), make([][]byte, len(events))
+		for i, e := range events {
+			orgs[i], times[i], bodies[i] = e.Org, e.At.UnixMicro(), notNil(e.Body)
+		}
+		// The transaction has to have its ID before it takes a number, which
+		// readers rely on (events.go): the rows come from a join with the ID,
+		// and the numbers are put beside them after that.
+		return "WITH me AS MATERIALIZED (SELECT pg_current_xact_id() AS xid)" +
+			" INSERT INTO events (org, at, body) SELECT e.org, e.at, e.body" +
+			" FROM me CROSS JOIN unnest($1::text[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS e (org, at, body, n)" +
+			" WHERE me.xid IS NOT NULL ORDER BY e.n", []any{orgs, times, bodies}
+	},
+	eventBatch: 1000,
+	lateEvents: true,
 
 	limitBranches: true,
 }

@@ -100,10 +100,11 @@ type db struct {
 	backend backend
 	feed    *feed
 	follow  sync.Once
+	events  watermark
 }
 
 func newDB(d *dialect, b backend, opts Options) *db {
-	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds)}
+	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
 }
 
 var _ store.Store = (*db)(nil)
@@ -148,6 +149,14 @@ func (s *db) Setting(ctx context.Context, name string) (value []byte, err error)
 	return value, err
 }
 
+func (s *db) EventSizes(ctx context.Context, after int64, limit int) (sizes []store.EventSize, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		sizes, err = reader{s.dialect, c}.EventSizes(ctx, after, limit)
+		return err
+	})
+	return sizes, err
+}
+
 func (s *db) Ping(ctx context.Context) error {
 	return s.backend.read(ctx, func(c conn) error {
 		_, err := c.exec(ctx, pingSQL, nil)
@@ -161,7 +170,11 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		written = changes{feed: s.feed} // of this run alone
 		guard := &guardedConn{conn: c}
 		defer func() { guard.ended = true }()
-		err := fn(&tx{reader{s.dialect, guard}, &written})
+		t := &tx{reader: reader{s.dialect, guard}, guard: guard, written: &written}
+		err := fn(t)
+		if err == nil {
+			err = t.insertEvents(ctx)
+		}
 		if err == nil && !written.empty() {
 			err = s.backend.announce(ctx, guard, written.Change)
 		}

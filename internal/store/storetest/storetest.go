@@ -73,6 +73,11 @@ var tests = []struct {
 	{"FailureStaysAlone", failureStaysAlone},
 	{"CommittedIsVisible", committedIsVisible},
 
+	{"EventsInOrder", eventsInOrder},
+	{"EventsShareTheFate", eventsShareTheFate},
+	{"EventsFollowLocks", eventsFollowLocks},
+	{"EventsAreComplete", eventsAreComplete},
+
 	{"ToldBeforeReturn", toldBeforeReturn},
 	{"RolledBackIsNotTold", rolledBackIsNotTold},
 	{"ManyChanges", manyChanges},
