@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/engine"
@@ -105,6 +106,7 @@ func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) 
 		return false, err
 	}
 	created := false
+	ctx = audit.As(ctx, "bootstrap")
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		var err error
 		if created, err = tx.PutSetting(ctx, settingFirstOrganization, []byte(c.OrganizationID)); err != nil || !created {
@@ -172,6 +174,7 @@ func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ow
 		return "", "", "", fmt.Errorf("the owner %q does not exist, or is a user who has not accepted the invitation yet", owner)
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
+	ctx = audit.As(ctx, "operator")
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
 	})

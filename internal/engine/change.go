@@ -33,9 +33,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
-	if !k.mayCreate(q.caller, w.New) {
-		p := k.permission(Create)
-		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
+	p := k.permission(Create)
+	on := []Guard{{Resource: p.Resource, On: crn.PatternOf(k.scope(w.New))}}
+	if !q.decided(p.Operation, on, k.mayCreate(q.caller, w.New)) {
+		return nil, denied(p.Operation, on)
 	}
 	if q.parent != "" {
 		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
@@ -74,10 +75,14 @@ func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
 // that is under way and holds its lock. What changes in Private alone is no
 // update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
-	if !bytes.Equal(o.render(false), o.stored) {
-		o.Updated = e.Now().UTC()
+	return e.save(ctx, &Write{Engine: e, Tx: tx, Verb: Update, New: o, Now: e.Now().UTC()})
+}
+
+func (e *Engine) save(ctx context.Context, w *Write) error {
+	if !bytes.Equal(w.New.render(false), w.New.stored) {
+		w.New.Updated = w.Now
 	}
-	return tx.Update(ctx, o.row(), e.entries(o))
+	return e.write(ctx, w, replace)
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
@@ -101,7 +106,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
+		err := e.write(ctx, w, insert)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -144,12 +149,11 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	// included, so that repeating a request is harmless.
 	body := w.New.render(false)
 	if string(body) == string(row.Body) && string(w.New.Private) == string(old.Private) {
-		return q.answer(body), nil
+		return q.answer(body), w.Tx.Append(e.change(ctx, w, body).Entry())
 	}
 	w.New.Updated = w.Now
-	changed := w.New.row()
 	var taken *store.ErrTaken
-	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
+	switch err := e.write(ctx, w, replace); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
@@ -158,7 +162,7 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return q.answer(changed.Body), nil
+	return q.answer(w.New.render(false)), nil
 }
 
 // apply puts what the body says into w.New.
@@ -254,7 +258,7 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 		if err := retire(ctx, w); err != nil {
 			return nil, err
 		}
-		if err := e.Save(ctx, w.Tx, w.New); err != nil {
+		if err := e.save(ctx, w); err != nil {
 			return nil, err
 		}
 		return q.answer(w.New.render(false)), nil
@@ -279,14 +283,14 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 		return err
 	}
 	for _, d := range doomed {
+		w := *cause
+		w.Old, w.New = d, nil
 		if hook := d.Kind.Hooks.BeforeDelete; hook != nil {
-			w := *cause
-			w.Old, w.New = d, nil
 			if err := hook(ctx, &w); err != nil {
 				return err
 			}
 		}
-		if err := cause.Tx.Delete(ctx, d.Key(), cause.Now); err != nil {
+		if err := e.write(ctx, &w, remove); err != nil {
 			return err
 		}
 	}

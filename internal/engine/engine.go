@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
@@ -28,11 +31,14 @@ type Config struct {
 	// Admit is asked once the caller is known, or with a nil caller when
 	// authentication failed; it answers 429 and sets the headers that tell of
 	// limits.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
-	Tokens api.PageTokens
-	Hasher authn.Hasher
-	Now    func() time.Time
-	Log    *slog.Logger
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// ClientAddress returns the address that a request comes from, for the
+	// audit log; nil means that nothing is said of it.
+	ClientAddress func(r *http.Request) netip.Addr
+	Tokens        api.PageTokens
+	Hasher        authn.Hasher
+	Now           func() time.Time
+	Log           *slog.Logger
 }
 
 // Engine serves kinds.
@@ -41,6 +47,8 @@ type Engine struct {
 	kinds map[string]*Kind
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
+	// audited remembers which credentials the audit log has of late.
+	audited *lru.Cache[presented, time.Time]
 }
 
 type route struct {
@@ -52,7 +60,11 @@ type route struct {
 // New checks the table of kinds and returns the engine for it. An error means
 // a mistake in a definition.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
+	audited, err := lru.New[presented, time.Time](rememberedCredentials)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}, audited: audited}
 	var problems []error
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {

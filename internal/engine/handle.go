@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/operation"
@@ -26,6 +27,10 @@ type request struct {
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
+	// object is what the path names, once it was read; decision is what was
+	// decided of it.
+	object   *Object
+	decision *audit.Authorization
 }
 
 // Answer is what an operation answers when it succeeds.
@@ -63,29 +68,43 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 			return nil, caller, limited
 		}
 	}
+	q.caller = caller
+	ctx := audit.WithActor(r.Context(), e.actor(r, caller, err))
 	if err != nil {
+		e.recordFailure(ctx, q, err)
 		return nil, nil, err
 	}
-	q.caller = caller
 
+	// 4 and 5. What came of it is in the audit log before it is told: a change
+	// has written its event with itself.
+	answer, err := e.answer(ctx, q)
+	if err != nil {
+		e.recordFailure(ctx, q, err)
+	} else {
+		e.recordCredential(ctx, q)
+	}
+	return answer, caller, err
+}
+
+func (e *Engine) answer(ctx context.Context, q *request) (*Answer, error) {
 	// 4. Decode.
-	if q.query, err = api.ParseQuery(r.URL.RawQuery); err != nil {
-		return nil, caller, err
+	var err error
+	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
+		return nil, err
 	}
-	if !api.AcceptsJSON(r.Header.Values("Accept")) {
-		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
+	if !api.AcceptsJSON(q.Header.Values("Accept")) {
+		return nil, api.New(api.NotAcceptable, "The Accept header must allow application/json")
 	}
-	if q.verb != List && q.verb != Read && q.verb != Delete {
-		if q.body, err = api.ReadObject(r); err != nil {
-			return nil, caller, err
+	if q.verb.changes() && q.verb != Delete {
+		if q.body, err = api.ReadObject(q.Request); err != nil {
+			return nil, err
 		}
 	}
 
 	// 5. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
-	answer, err := e.perform(r.Context(), q)
-	return answer, caller, err
+	return e.perform(ctx, q)
 }
 
 func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
@@ -108,7 +127,7 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC(), request: q}
 		var err error
 		switch q.verb {
 		case Create:
@@ -144,13 +163,14 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 		return nil, nil, err
 	}
 	o, err := q.kind.Decode(row)
+	q.object = o
 	return o, row, err
 }
 
 // authorize asks the decision function about an object that exists. Who may
 // not even see it gets the answer of an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
-	if q.kind.allows(q.caller, operation, Read, o) {
+	if q.decided(operation, q.kind.guards(Read, o), q.kind.allows(q.caller, operation, Read, o)) {
 		return nil
 	}
 	if !q.kind.VisibleTo(q.caller, o) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/mail"
@@ -48,6 +49,10 @@ type Config struct {
 	// SMTPURL it is needed.
 	MailFrom string
 
+	// Audit says where the audit log goes. DataDir and PublicURL in it are the
+	// server's own.
+	Audit delivery.Options
+
 	Bootstrap bootstrap.Options
 }
 
@@ -79,6 +84,12 @@ func (c Config) Check() error {
 	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
+	}
+	if _, err := delivery.ParseSinks(c.Audit.Sinks); err != nil {
+		return fmt.Errorf("--audit-sink: %w", err)
+	}
+	if err := c.Audit.Check(); err != nil {
+		return err
 	}
 	loopback, err := clientaddr.IsLoopback(c.Listen)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
@@ -74,6 +76,7 @@ type Server struct {
 	addresses  *ratelimit.Limiter
 	metrics    *metrics
 	courier    *invitation.Courier
+	audit      *delivery.Courier
 	stopping   atomic.Bool
 }
 
@@ -117,12 +120,18 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.admit
+	s.engine.ClientAddress = s.proxies.Client
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
+	options := s.config.Audit
+	options.DataDir, options.PublicURL = s.config.DataDir, s.URL
+	if s.audit, err = delivery.New(s.store, options, os.Stdout, s.log); err != nil {
+		return err
+	}
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {
 		return err
@@ -236,6 +245,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	working, endWork := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
+	work.Go(func() { s.audit.Run(working) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
@@ -268,6 +278,9 @@ func (s *Server) Serve(ctx context.Context) error {
 
 func (s *Server) close() error {
 	_ = s.listener.Close() // closed already when the server ran
+	if s.audit != nil {
+		s.audit.Close()
+	}
 	if s.store == nil {
 		return nil
 	}

@@ -29,7 +29,7 @@ func TestEventsWaitForOpenTransactions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tx.Exec(t.Context(), nextXactSQL); err != nil {
+		if _, err := tx.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
 			t.Fatal(err)
 		}
 		return tx
