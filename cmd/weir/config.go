@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/server"
 )
@@ -39,6 +41,14 @@ const (
 	rateLimitAddress   = "rate-limit-address"
 	smtpURL            = "smtp-url"
 	mailFrom           = "mail-from"
+	auditSink          = "audit-sink"
+	auditRetention     = "audit-retention"
+	auditMaxSize       = "audit-max-size"
+	auditFileSize      = "audit-file-size"
+	auditFileAge       = "audit-file-age"
+	auditFileCount     = "audit-file-count"
+	auditCA            = "audit-ca"
+	auditHTTPBatch     = "audit-http-batch"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -75,6 +85,14 @@ func serveFlags(f *pflag.FlagSet) {
 	f.Int(rateLimitPrincipal, 100, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
+	f.StringSlice(auditSink, []string{"file:audit/audit.jsonl"}, "`URL` that the audit log is delivered to; may be repeated: file:PATH in the data directory or file:///PATH, stdout:, https://host/path, kafka://host:9092/topic; none keeps it in the database alone")
+	f.Duration(auditRetention, 30*24*time.Hour, "how long events of the audit log are kept in the database, delivered or not; 0 for no bound")
+	f.Int(auditMaxSize, 1024, "how many `MiB` of events are kept in the database, delivered or not; 0 for no bound")
+	f.Int(auditFileSize, 100, "size in `MiB` at which a new audit file is begun; 0 for no bound")
+	f.Duration(auditFileAge, 24*time.Hour, "age at which a new audit file is begun; 0 for no bound")
+	f.Int(auditFileCount, 30, "how many full audit files are kept; 0 for all of them")
+	f.String(auditCA, "", "PEM `file` with the certificates that servers of audit sinks are trusted by; those of the system by default")
+	f.Bool(auditHTTPBatch, false, "send many events in one request to the HTTP endpoints of --audit-sink, as a CloudEvents batch")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
 }
 
@@ -108,7 +126,7 @@ func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 		if !slices.Contains(known, key) || value == "" {
 			return "", nil
 		}
-		if key == trustedProxy {
+		if key == trustedProxy || key == auditSink {
 			return key, strings.Split(value, ",")
 		}
 		return key, value
@@ -145,6 +163,8 @@ func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {
 			_, err = strconv.Atoi(text)
 		case "bool":
 			_, err = strconv.ParseBool(text)
+		case "duration":
+			_, err = time.ParseDuration(text)
 		}
 		if err != nil && k.Exists(f.Name) {
 			problems = append(problems, fmt.Errorf("--%s %q is not of the type %s", f.Name, text, f.Value.Type()))
@@ -158,9 +178,15 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: list(k, trustedProxy),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitAddress: k.Int(rateLimitAddress),
 		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom),
+		Audit: delivery.Options{
+			Sinks:     slices.DeleteFunc(list(k, auditSink), func(s string) bool { return s == noSink }),
+			FileBytes: k.Int64(auditFileSize) << 20, FileAge: k.Duration(auditFileAge), FileCount: k.Int(auditFileCount),
+			CAFile: k.String(auditCA), HTTPBatch: k.Bool(auditHTTPBatch),
+			Retain: delivery.Bounds{Age: k.Duration(auditRetention), Bytes: k.Int64(auditMaxSize) << 20},
+		},
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
@@ -169,13 +195,16 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	}
 }
 
-// networks reads the list of trusted proxies, which a file may also give as one
+// noSink stands for no audit sink.
+const noSink = "none"
+
+// list reads a setting with several values, which a file may also give as one
 // text with commas.
-func networks(k *koanf.Koanf) []string {
-	if text, ok := k.Get(trustedProxy).(string); ok {
+func list(k *koanf.Koanf, name string) []string {
+	if text, ok := k.Get(name).(string); ok {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	return k.Strings(trustedProxy)
+	return k.Strings(name)
 }
 
 // logger returns the log that the settings ask for.
@@ -216,6 +245,11 @@ func configCommand() *cobra.Command {
 			}
 			settings[databaseURL] = maskURL(k.String(databaseURL))
 			settings[smtpURL] = maskURL(k.String(smtpURL))
+			var sinks []string
+			for _, sink := range list(k, auditSink) {
+				sinks = append(sinks, maskSink(sink))
+			}
+			settings[auditSink] = sinks
 			delete(settings, "help")
 			out, err := yaml.Parser().Marshal(settings)
 			if err != nil {
@@ -251,6 +285,25 @@ func maskURL(text string) string {
 		}
 	}
 	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// maskSink hides what is secret in the URL of an audit sink: who signs in, and
+// the values of parameters, which may be tokens.
+func maskSink(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return mask
+	}
+	if u.User != nil {
+		u.User = url.UserPassword(u.User.Username(), mask)
+	}
+	if query := u.Query(); u.Scheme != "kafka" && len(query) > 0 {
+		for name := range query {
+			query.Set(name, mask)
+		}
+		u.RawQuery = query.Encode()
+	}
 	return u.String()
 }
 

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
@@ -109,6 +110,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	o, t, err := h.find(r)
 	if err != nil {
+		h.refuse(r, err)
 		h.fail(w, r, err)
 		return
 	}
@@ -132,7 +134,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.write(w, r, http.StatusUnprocessableEntity, v)
 		return
 	}
-	if err := h.signUp(r.Context(), t, f); err != nil {
+	who := h.actor(r)
+	who.Organization, who.Principal, who.Credential = o.Org, o.Doc.String("user.id"), o.ID
+	if err := h.signUp(audit.WithActor(r.Context(), who), t, f); err != nil {
 		h.fail(w, r, err)
 		return
 	}
@@ -152,6 +156,29 @@ func (h *Handler) find(r *http.Request) (*engine.Object, token, error) {
 		return nil, t, err
 	}
 	return o, t, iam.InvitationOpen(o, h.engine.Now())
+}
+
+// actor is who the audit log says has sent the request.
+func (h *Handler) actor(r *http.Request) *audit.Actor {
+	a := &audit.Actor{Mechanism: audit.InvitationLink, RequestID: api.RequestID(r.Context())}
+	if h.engine.ClientAddress != nil {
+		a.Client = h.engine.ClientAddress(r)
+	}
+	return a
+}
+
+// refuse puts a form with a link that is not valid into the audit log: somebody
+// may be guessing.
+func (h *Handler) refuse(r *http.Request, err error) {
+	if !errors.Is(err, store.ErrNotFound) {
+		return
+	}
+	who := h.actor(r)
+	who.Refused = "The link is not valid"
+	h.engine.Record(r.Context(), &audit.Event{
+		Method: "AcceptInvitation", Access: audit.Modification, Actor: who, Failed: true,
+		Resources: []audit.Resource{{Type: audit.TypeOf(iam.Invitation.Name)}},
+	})
 }
 
 // signUp makes the user active. The hash is made before the transaction, which
