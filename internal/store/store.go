@@ -235,8 +235,8 @@ type Store interface {
 	// Events returns committed events in the order of Seq, or in the opposite
 	// order with Backward. It returns none as long as one with a smaller number
 	// may still appear: who reads on after the last one misses nothing. What a
-	// commit added is there at once, or, while transactions that began before
-	// its end are open, as soon as these have ended.
+	// commit added is there at once, or, while others that appended before its
+	// end are open, as soon as these have ended.
 	Events(ctx context.Context, q EventQuery) ([]Event, error)
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error

@@ -85,13 +85,13 @@ var postgresDialect = dialect{
 		for i, e := range events {
 			orgs[i], times[i], bodies[i] = e.Org, e.At.UnixMicro(), notNil(e.Body)
 		}
-		// The transaction has to have its ID before it takes a number, which
-		// readers rely on (events.go): the rows come from a join with the ID,
-		// and the numbers are put beside them after that.
-		return "WITH me AS MATERIALIZED (SELECT pg_current_xact_id() AS xid)" +
+		// The transaction has to hold the lock before it takes a number, which
+		// readers rely on (events.go): the rows come from a join with what takes
+		// the lock, and the numbers are put beside them after that.
+		return "WITH appending AS MATERIALIZED (SELECT 1 AS now FROM pg_advisory_xact_lock_shared(" + appendLock + "))" +
 			" INSERT INTO events (org, at, body) SELECT e.org, e.at, e.body" +
-			" FROM me CROSS JOIN unnest($1::text[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS e (org, at, body, n)" +
-			" WHERE me.xid IS NOT NULL ORDER BY e.n", []any{orgs, times, bodies}
+			" FROM appending CROSS JOIN unnest($1::text[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS e (org, at, body, n)" +
+			" WHERE appending.now = 1 ORDER BY e.n", []any{orgs, times, bodies}
 	},
 	eventBatch: 1000,
 	lateEvents: true,

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirhq/weir/internal/store"
@@ -15,30 +16,31 @@ const (
 	removeEventsSQL   = "DELETE FROM events WHERE seq <= $1"
 
 	lastEventSQL = "SELECT coalesce(max(seq), 0) FROM events"
-	// horizonSQL reads the last event, and below which ID all transactions had
-	// ended when it was.
-	horizonSQL = "SELECT coalesce(max(seq), 0), pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM events"
-	// nextXactSQL takes an ID: every transaction that has one by now has a
-	// smaller one. The snapshot's own xmax would not do, as it says only which
-	// IDs had ended, and transactions with greater ones may be under way.
-	nextXactSQL = "SELECT pg_current_xact_id()::text::bigint"
+
+	// appendLock is what a transaction on PostgreSQL holds, shared with others,
+	// from before it takes the number of an event until after its end.
+	appendLock = "2003134834, 1"
+	// appendingSQL names the transactions that hold it.
+	appendingSQL = "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND granted" +
+		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())" +
+		" AND classid = 2003134834 AND objid = 1 AND objsubid = 2"
 )
 
 // watermark finds out up to which number the log is complete.
 //
 // PostgreSQL gives out numbers before the commit. So when an event is visible,
-// a transaction with a smaller number may still be open. It has its ID by then,
-// since it takes the ID first, and so it has ended once all transactions have
-// that had an ID when the event was seen.
+// a transaction with a smaller number may still be open. It holds the lock by
+// then, and so it has ended once all have that held the lock when the event had
+// been seen.
 type watermark struct {
 	// turn holds a place for the one that looks.
 	turn chan struct{}
 	// complete is the number up to which no event will appear any more.
 	complete int64
-	// last was the last event at some time, and is complete once all
-	// transactions below the ID have ended; the ID is zero where none is waited
-	// for.
-	last, below int64
+	// last was the last event at some time, and is complete once all of the
+	// transactions have ended. There are none where nothing is waited for.
+	last    int64
+	waiting []string
 }
 
 func newWatermark() watermark { return watermark{turn: make(chan struct{}, 1)} }
@@ -46,8 +48,8 @@ func newWatermark() watermark { return watermark{turn: make(chan struct{}, 1)} }
 // lastEvent returns the number up to which the log is complete.
 func (s *db) lastEvent(ctx context.Context) (int64, error) {
 	var last int64
-	if !s.dialect.lateEvents {
-		return last, s.readOne(ctx, lastEventSQL, &last)
+	if err := s.readOne(ctx, lastEventSQL, &last); err != nil || !s.dialect.lateEvents {
+		return last, err
 	}
 	w := &s.events
 	select {
@@ -56,26 +58,39 @@ func (s *db) lastEvent(ctx context.Context) (int64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	// Mostly nothing else is under way, so that what was seen first is complete
-	// by the second look.
-	for range 2 {
-		var ended int64
-		if err := s.readOne(ctx, horizonSQL, &last, &ended); err != nil {
-			return 0, err
-		}
-		if w.below != 0 && ended >= w.below {
-			w.complete, w.below = max(w.complete, w.last), 0
-		}
-		if last <= w.complete || w.below != 0 {
-			break
-		}
-		var next int64
-		if err := s.readOne(ctx, nextXactSQL, &next); err != nil {
-			return 0, err
-		}
-		w.last, w.below = last, next
+	if last <= w.complete {
+		return w.complete, nil
+	}
+	// Whoever has a number up to the last one holds the lock, or has ended.
+	appending, err := s.appending(ctx)
+	if err != nil {
+		return 0, err
+	}
+	w.waiting = slices.DeleteFunc(w.waiting, func(t string) bool { return !slices.Contains(appending, t) })
+	if len(w.waiting) == 0 {
+		w.complete = max(w.complete, w.last)
+		w.last, w.waiting = last, appending
+	}
+	if len(w.waiting) == 0 {
+		w.complete = max(w.complete, w.last)
 	}
 	return w.complete, nil
+}
+
+// appending returns the transactions that hold the lock.
+func (s *db) appending(ctx context.Context) (transactions []string, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		transactions = nil
+		return c.query(ctx, appendingSQL, nil, func(scan func(...any) error) error {
+			var t string
+			if err := scan(&t); err != nil {
+				return err
+			}
+			transactions = append(transactions, t)
+			return nil
+		})
+	})
+	return transactions, err
 }
 
 func (s *db) readOne(ctx context.Context, sql string, dest ...any) error {
