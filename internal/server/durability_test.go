@@ -17,7 +17,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/weirhq/weir/internal/audit/audittest"
 	"github.com/weirhq/weir/internal/pgtest"
+	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 )
@@ -80,6 +82,8 @@ type writer struct {
 	keys     []*subject
 	count    int
 	acked    int
+	// requests are the IDs of the changes that were acknowledged.
+	requests []string
 }
 
 // do sends a request; ok is whether it was acknowledged.
@@ -105,6 +109,9 @@ func (w *writer) do(key [2]string, method, path string, body any) (status int, r
 	read, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, "", false
+	}
+	if method != http.MethodGet && resp.StatusCode < 300 {
+		w.requests = append(w.requests, resp.Header.Get("X-Request-Id"))
 	}
 	return resp.StatusCode, strings.ReplaceAll(string(read), w.url, ""), true
 }
@@ -339,6 +346,34 @@ func checkSurvival(t *testing.T, work []*writer, dir, databaseURL string) {
 	}
 	checkCounts(t, work, accounts, keys)
 	checkBindings(t, work, dir, databaseURL)
+	checkAudit(t, work, dir, databaseURL)
+}
+
+// checkAudit compares the audit log with what is stored, and looks for the
+// event of each change that was acknowledged.
+func checkAudit(t *testing.T, work []*writer, dir, databaseURL string) {
+	t.Helper()
+	st, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	events, _ := auditTrail(t, st, "", 0)
+	rebuilt, told := audittest.State{}, map[string]bool{}
+	for _, e := range events {
+		rebuilt.Apply(t, e)
+		for _, id := range e.Data.RequestMetadata.RequestID {
+			told[id] = true
+		}
+	}
+	compareStates(t, rebuilt, stored(t, st, server.Kinds(), ""))
+	for _, w := range work {
+		for _, id := range w.requests {
+			if !told[id] {
+				t.Errorf("the request %s was acknowledged and has no event", id)
+			}
+		}
+	}
 }
 
 // listed walks a list and returns the objects by ID, each of which must read
