@@ -58,6 +58,7 @@ type Entry struct {
 
 // event is what is read of the JSON.
 type event struct {
+	ID      string    `json:"id"`
 	Time    time.Time `json:"time"`
 	Subject string    `json:"subject"`
 	Data    struct {
