@@ -295,8 +295,10 @@ func maskSink(text string) string {
 	if err != nil {
 		return mask
 	}
-	if u.User != nil {
+	if _, has := u.User.Password(); has {
 		u.User = url.UserPassword(u.User.Username(), mask)
+	} else if u.User != nil {
+		u.User = url.User(mask) // a token, maybe
 	}
 	if query := u.Query(); u.Scheme != "kafka" && len(query) > 0 {
 		for name := range query {

@@ -83,7 +83,9 @@ func TestEventsWithLess(t *testing.T) {
 		"gone":           {func(e *audit.Event) { e.Result = nil }, `"result":{"status":"SUCCESS"}`},
 		"failed": {func(e *audit.Event) { e.Failed, e.Result = true, []byte(`{"status":409,"code":"x","message":"y"}`) },
 			`"result":{"status":"FAILURE","data":{"status":409`},
-		"nothing known": {func(e *audit.Event) { *e = audit.Event{ID: e.ID, Time: e.Time, Method: e.Method, Access: audit.ReadOnly} }, `"requestMetadata":{}`},
+		"nothing known": {func(e *audit.Event) {
+			*e = audit.Event{ID: e.ID, Time: e.Time, Method: e.Method, Access: audit.ReadOnly}
+		}, `"requestMetadata":{}`},
 		"to be escaped": {func(e *audit.Event) { e.Actor.Principal = "x\"\\\n<é>" }, `"resourceId":"x\"\\\n<é>"`},
 	} {
 		e := full()

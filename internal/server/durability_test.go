@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/audit/audittest"
 	"github.com/weirhq/weir/internal/pgtest"
 	"github.com/weirhq/weir/internal/server"
@@ -358,7 +359,8 @@ func checkAudit(t *testing.T, work []*writer, dir, databaseURL string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
-	events, _ := auditTrail(t, st, "", 0)
+	events, last := auditTrail(t, st, "", 0)
+	checkAuditFile(t, dir, events, last)
 	rebuilt, told := audittest.State{}, map[string]bool{}
 	for _, e := range events {
 		rebuilt.Apply(t, e)
@@ -510,6 +512,42 @@ func checkBindings(t *testing.T, work []*writer, dir, databaseURL string) {
 	}
 	if len(bound) > 0 {
 		t.Errorf("role bindings are left of accounts that were never made: %v", bound)
+	}
+}
+
+// checkAuditFile waits until the audit file of the server that runs has all of
+// the events, and looks whether they came in order: each for the first time
+// behind all before it.
+func checkAuditFile(t *testing.T, dir string, events []audittest.Event, last int64) {
+	t.Helper()
+	var content string
+	waitFor(t, "the audit file", func() bool {
+		read, err := os.ReadFile(filepath.Join(dir, "audit", "audit.jsonl"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		content = string(read)
+		return strings.Contains(content, `{"sequence":"`+audit.Sequence(last)+`"`)
+	})
+	delivered, at := map[string]bool{}, ""
+	for line := range strings.Lines(content) {
+		if !strings.HasSuffix(line, "\n") || !json.Valid([]byte(line)) {
+			t.Errorf("the audit file has the line %q", line)
+			continue
+		}
+		id, sequence := text(line, "id"), text(line, "sequence")
+		if delivered[id] {
+			continue // at least once
+		}
+		if sequence <= at {
+			t.Errorf("the audit file has %s behind %s", sequence, at)
+		}
+		delivered[id], at = true, sequence
+	}
+	for _, e := range events {
+		if !delivered[e.ID] {
+			t.Errorf("the audit file has no %s", e.Raw)
+		}
 	}
 }
 
