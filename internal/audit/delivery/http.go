@@ -43,7 +43,7 @@ func openHTTP(u *url.URL, o Options) (*endpoint, error) {
 	plain := *u
 	plain.User = nil
 	e.target = plain.String()
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // the standard library's own
+	transport := http.DefaultTransport.(*http.Transport).Clone() // the standard library's own is of this type
 	transport.TLSClientConfig = tlsConfig
 	e.client = &http.Client{
 		Transport: transport, Timeout: httpTimeout,

@@ -125,11 +125,8 @@ func (e *Entry) Result() string {
 func (e *Entry) Line() string {
 	words := []string{e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf("%-7s", e.Result())}
 	what := e.Data.MethodName
-	for _, r := range e.Data.CloudResources {
-		if r.Resource.ResourceID != "" {
-			what += " " + r.Resource.ResourceID
-		}
-		break
+	if r := e.Data.CloudResources; len(r) > 0 && r[0].Resource.ResourceID != "" {
+		what += " " + r[0].Resource.ResourceID
 	}
 	words = append(words, what)
 	who := e.Principal()

@@ -15,10 +15,11 @@ func (b *bench) event(text string) store.Event {
 	return store.Event{Org: b.org, At: time.Date(2024, 2, 29, 23, 59, 59, 123456000, time.UTC), Body: []byte(text)}
 }
 
-// events reads the bench's events behind the number, until it has n of them.
-func (b *bench) events(after int64, n int) []store.Event {
+// events reads the bench's events until it has n of them.
+func (b *bench) events(n int) []store.Event {
 	b.Helper()
 	var own []store.Event
+	after := int64(0)
 	end := time.Now().Add(deadline)
 	for len(own) < n {
 		page, err := b.Events(b.ctx, store.EventQuery{After: after, Limit: 7})
@@ -68,7 +69,7 @@ func eventsInOrder(b *bench) {
 		want = append(want, "second", "\x00\x01\xff", "")
 		return tx.Append(b.event("second"), b.event("\x00\x01\xff"), b.event(""))
 	})
-	got := b.events(0, len(want))
+	got := b.events(len(want))
 	if !slices.Equal(bodies(got), want) {
 		b.Errorf("events %q, want %q", bodies(got), want)
 	}
@@ -139,7 +140,7 @@ func eventsShareTheFate(b *bench) {
 	if err := kept.Append(b.event("late")); err == nil {
 		b.Error("a transaction appends after its end")
 	}
-	if got := bodies(b.events(0, 1)); !slices.Equal(got, []string{"kept"}) {
+	if got := bodies(b.events(1)); !slices.Equal(got, []string{"kept"}) {
 		b.Errorf("events %q", got)
 	}
 }
@@ -165,7 +166,7 @@ func eventsFollowLocks(b *bench) {
 			b.Errorf("%d: %v", i, err)
 		}
 	}
-	for i, e := range b.events(0, n) {
+	for i, e := range b.events(n) {
 		if want := fmt.Sprintf("version %d", i+2); string(e.Body) != want {
 			b.Fatalf("event %d is %q, want %q", i, e.Body, want)
 		}
@@ -197,7 +198,7 @@ func eventsAreComplete(b *bench) {
 			}
 		})
 	}
-	got := b.events(0, workers*each)
+	got := b.events(workers*each)
 	written.Wait()
 	for _, e := range got {
 		if !want[string(e.Body)] {
