@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 )
@@ -23,6 +24,43 @@ func ReadObject(r *http.Request) (map[string]any, error) {
 	if !jsonType(r.Header.Get("Content-Type")) {
 		return nil, New(UnsupportedMediaType, "The Content-Type of the body must be application/json")
 	}
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	return parseObject(body)
+}
+
+// ReadForm reads the request's body as an HTML form sends it, each field once
+// and as text. Errors are those of ReadObject; a field that comes twice is a
+// 400, since RFC 6749 forbids it and there is no telling which one counts.
+func ReadForm(r *http.Request) (map[string]any, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/x-www-form-urlencoded" {
+		return nil, New(UnsupportedMediaType, "The Content-Type of the body must be application/x-www-form-urlencoded")
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || !utf8.Valid(body) {
+		return nil, New(MalformedRequest, "The body is not a form: send name=value pairs, percent-encoded and joined by &")
+	}
+	fields := make(map[string]any, len(form))
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, New(MalformedRequest, "The body has a field more than once; send each once")
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
+			return nil, New(MalformedRequest, "The body is not UTF-8")
+		}
+		fields[name] = values[0]
+	}
+	return fields, nil
+}
+
+func readBody(r *http.Request) ([]byte, error) {
 	if r.Header.Get("Content-Encoding") != "" && !strings.EqualFold(r.Header.Get("Content-Encoding"), "identity") {
 		return nil, New(UnsupportedMediaType, "The body must be sent without Content-Encoding")
 	}
@@ -34,7 +72,7 @@ func ReadObject(r *http.Request) (map[string]any, error) {
 		}
 		return nil, New(MalformedRequest, "The body could not be read to its end").WithCause(err)
 	}
-	return parseObject(body)
+	return body, nil
 }
 
 func parseObject(body []byte) (map[string]any, error) {

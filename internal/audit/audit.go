@@ -64,8 +64,11 @@ type Event struct {
 // Access is what a method does.
 type Access string
 
-// The kinds of access.
+// The kinds of access. A modification that succeeds tells of one object, and
+// without a result that it is gone; what is done to no object, such as an
+// exchange of tokens, is Unknown.
 const (
+	Unknown      Access = "UNKNOWN"
 	ReadOnly     Access = "READ_ONLY"
 	Modification Access = "MODIFICATION"
 )
@@ -108,8 +111,9 @@ type Actor struct {
 
 // Token is what may be told of a token: never the token.
 type Token struct {
-	Type, Issuer, Subject string
-	Audience              []string
+	// ID is what the token may be named by, Type the kind of token.
+	ID, Type, Issuer, Subject string
+	Audience                  []string
 }
 
 // Mechanisms.

@@ -104,7 +104,7 @@ func (b *object) authentication(a *Actor) {
 	case a.Refused != "":
 		b.text("result", "FAILURE")
 		b.text("errorMessage", a.Refused)
-	case a.Component != "":
+	case a.Component != "" || a.Principal == "":
 		b.text("result", "UNSET")
 	default:
 		b.text("result", "SUCCESS")
@@ -118,6 +118,7 @@ func (b *object) authentication(a *Actor) {
 		}
 		if t := a.Token; t != nil {
 			b.open("idTokenCredentials")
+			b.text("credentialId", t.ID)
 			b.text("type", t.Type)
 			b.text("issuer", t.Issuer)
 			b.text("subject", t.Subject)

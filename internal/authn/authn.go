@@ -3,13 +3,16 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Kinds of credentials, named as the API's security schemes.
@@ -61,24 +64,114 @@ func (r *Refusal) Unwrap() error { return r.Answer }
 type Authenticator struct {
 	Directory *Directory
 	Hasher    Hasher
+	// Tokens read bearer tokens, by their security scheme: operation.STSToken,
+	// Session, PartnerToken, ExternalToken. Tokens of a scheme that is not there
+	// are refused.
+	Tokens map[string]TokenReader
 }
+
+// TokenReader returns the caller that a bearer token stands for, with Scheme
+// and Credential set; Credential is what the logs may name the token by. The
+// error of a token that is not good wraps ErrToken and is told to the client.
+type TokenReader func(ctx context.Context, r *http.Request, raw string) (*Caller, error)
+
+// ErrToken is wrapped by errors that say why a bearer token is refused, in
+// words for the client and without anything of the token.
+var ErrToken = token.ErrInvalid
 
 // Authenticate returns the caller, or the error to answer with. accepted lists
 // the security schemes of the operation.
 func (a *Authenticator) Authenticate(r *http.Request, accepted []string) (*Caller, error) {
-	header := r.Header.Get("Authorization")
-	if header == "" {
-		return nil, unauthenticated("Basic", "Valid authentication credentials must be provided; send a Cloud API key with HTTP Basic authentication")
+	lines := r.Header.Values("Authorization")
+	if len(lines) == 0 || lines[0] == "" {
+		return nil, unauthenticated(challenge(accepted), "Valid authentication credentials must be provided; send "+wanted(accepted))
 	}
-	scheme, _, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Basic") {
-		return nil, unauthenticated("Basic", "This operation takes a Cloud API key with HTTP Basic authentication, and no other scheme")
+	if len(lines) > 1 {
+		return nil, unauthenticated(challenge(accepted), "The request has more than one Authorization header; send one")
 	}
-	id, secret, ok := r.BasicAuth()
-	if !ok {
-		return nil, invalidKey("The Authorization header is malformed; send 'Basic' and the Base64 of the API key, a colon and its secret")
+	scheme, rest, _ := strings.Cut(lines[0], " ")
+	switch {
+	case strings.EqualFold(scheme, "Basic"):
+		id, secret, ok := r.BasicAuth()
+		if !ok {
+			return nil, invalidKey("The Authorization header is malformed; send 'Basic' and the Base64 of the API key, a colon and its secret")
+		}
+		return a.key(r.Context(), id, secret, accepted)
+	case strings.EqualFold(scheme, "Bearer") && takesTokens(accepted):
+		return a.token(r, strings.TrimLeft(rest, " "), accepted)
+	default:
+		return nil, unauthenticated(challenge(accepted), "This operation takes "+wanted(accepted)+", and no other scheme")
 	}
-	return a.key(r.Context(), id, secret, accepted)
+}
+
+// token authenticates a bearer token.
+func (a *Authenticator) token(r *http.Request, raw string, accepted []string) (*Caller, error) {
+	if len(raw) > token.MaxLength {
+		return nil, invalidToken(fmt.Sprintf("The token is longer than %d bytes", token.MaxLength))
+	}
+	scheme := schemeOf(raw)
+	read := a.Tokens[scheme]
+	if read == nil || !accepts(accepted, scheme) {
+		return nil, invalidToken("The token is not valid, or of a kind that this operation does not take; it takes " + wanted(accepted))
+	}
+	caller, err := read(r.Context(), r, raw)
+	if errors.Is(err, ErrToken) {
+		return nil, invalidToken(sentence(err))
+	}
+	return caller, err
+}
+
+// sentence makes the text of an error one that can be shown.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// schemeOf tells what kind of token a text claims to be. What Weir has not made
+// is somebody else's.
+func schemeOf(raw string) string {
+	switch token.UseOf(raw) {
+	case token.STS:
+		return operation.STSToken
+	case token.Session:
+		return operation.Session
+	case token.Partner:
+		return operation.PartnerToken
+	default:
+		return operation.ExternalToken
+	}
+}
+
+// takesTokens reports whether an operation takes any bearer token.
+func takesTokens(accepted []string) bool {
+	return slices.ContainsFunc([]string{operation.STSToken, operation.Session, operation.PartnerToken, operation.ExternalToken},
+		func(scheme string) bool { return accepts(accepted, scheme) })
+}
+
+// takesKeys reports whether an operation takes any API key.
+func takesKeys(accepted []string) bool {
+	return slices.ContainsFunc([]string{SchemeCloudKey, SchemeGlobalKey, SchemeResourceKey},
+		func(scheme string) bool { return accepts(accepted, scheme) })
+}
+
+// wanted says which credentials an operation takes.
+func wanted(accepted []string) string {
+	switch {
+	case !takesTokens(accepted):
+		return "a Cloud API key with HTTP Basic authentication"
+	case !takesKeys(accepted):
+		return "an access token as 'Bearer'"
+	default:
+		return "a Cloud API key with HTTP Basic authentication or an access token as 'Bearer'"
+	}
+}
+
+// challenge names the scheme that most clients of the operation use.
+func challenge(accepted []string) string {
+	if takesKeys(accepted) || !takesTokens(accepted) {
+		return "Basic"
+	}
+	return "Bearer"
 }
 
 func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []string) (*Caller, error) {
@@ -108,13 +201,28 @@ func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []s
 	return &Caller{Subject: subject, Scheme: record.Scheme, Credential: id}, nil
 }
 
+// accepts reports whether credentials of the scheme will do. The session of a
+// user opens what the user's Cloud API key opens: the CLI has nothing else to
+// show (facts, clients C).
 func accepts(accepted []string, scheme string) bool {
-	return slices.Contains(accepted, scheme) ||
-		(scheme == SchemeCloudKey || scheme == SchemeGlobalKey) && slices.Contains(accepted, SchemeAPIKey)
+	switch {
+	case slices.Contains(accepted, scheme):
+		return true
+	case scheme == operation.Session:
+		return accepts(accepted, SchemeCloudKey)
+	case scheme == SchemeCloudKey, scheme == SchemeGlobalKey:
+		return slices.Contains(accepted, SchemeAPIKey)
+	default:
+		return false
+	}
 }
 
 func invalidKey(message string) *api.Error {
 	return unauthenticated(`Basic error="invalid_key", error_description="The API Key is invalid"`, message)
+}
+
+func invalidToken(message string) *api.Error {
+	return unauthenticated(`Bearer error="invalid_token", error_description="The access token is invalid"`, message)
 }
 
 func unauthenticated(challenge, message string) *api.Error {

@@ -14,7 +14,9 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/token"
 )
 
 const (
@@ -93,6 +95,7 @@ func basic(id, secret string) string {
 
 const (
 	plainChallenge = "Basic"
+	tokenChallenge = `Bearer error="invalid_token", error_description="The access token is invalid"`
 	keyChallenge   = `Basic error="invalid_key", error_description="The API Key is invalid"`
 	resourceOnly   = "invalid API key: make sure you're using a Cloud API Key and not a resource-specific API key"
 )
@@ -104,7 +107,9 @@ func TestAuthenticateRefuses(t *testing.T) {
 		authorization, challenge, message string
 	}{
 		"nothing":                    {"", plainChallenge, "must be provided"},
-		"another scheme":             {"Bearer abc", plainChallenge, "no other scheme"},
+		"another scheme":             {"Digest abc", plainChallenge, "no other scheme"},
+		"a token of nobody":          {"Bearer abc", tokenChallenge, "not valid, or of a kind"},
+		"no token":                   {"Bearer ", tokenChallenge, "not valid, or of a kind"},
 		"a scheme that begins alike": {"Basically " + encode(cloudKey+":"+secret), plainChallenge, "no other scheme"},
 		"the key alone":              {cloudKey, plainChallenge, "no other scheme"},
 		"the scheme alone":           {"Basic", keyChallenge, "malformed"},
@@ -218,6 +223,89 @@ func TestAuthenticateTakesTheSchemeInAnyCase(t *testing.T) {
 		if _, err := newKeys(t).authenticate(strings.Replace(basic(cloudKey, secret), "Basic", scheme, 1), authn.SchemeCloudKey); err != nil {
 			t.Errorf("%s: %v", scheme, err)
 		}
+	}
+}
+
+// tokens is an authenticator that takes the tokens of one scheme.
+func tokens(t *testing.T, scheme string, err error) *authn.Authenticator {
+	k := newKeys(t)
+	read := func(context.Context, *http.Request, string) (*authn.Caller, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &authn.Caller{Scheme: scheme, Credential: "the token"}, nil
+	}
+	return &authn.Authenticator{Directory: authn.NewDirectory(k), Hasher: hasher(1), Tokens: map[string]authn.TokenReader{scheme: read}}
+}
+
+// claimed is a text that claims to be a token of the type.
+func claimed(typ token.Use) string {
+	header := fmt.Sprintf(`{"alg":"ES256","typ":%q}`, typ)
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30." + base64.RawURLEncoding.EncodeToString(make([]byte, 64))
+}
+
+func TestAuthenticateReadsTokensByTheirScheme(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		raw, scheme string
+		accepted    []string
+		good        bool
+	}{
+		{claimed(token.STS), operation.STSToken, []string{authn.SchemeCloudKey, operation.STSToken}, true},
+		{claimed(token.STS), operation.STSToken, []string{authn.SchemeCloudKey}, false},
+		{claimed(token.STS), operation.ExternalToken, []string{operation.STSToken, operation.ExternalToken}, false},
+		{claimed(token.Session), operation.Session, []string{operation.Session}, true},
+		{claimed(token.Session), operation.Session, []string{authn.SchemeCloudKey}, true},
+		{claimed(token.Session), operation.Session, []string{authn.SchemeAPIKey}, true},
+		{claimed(token.Session), operation.Session, []string{authn.SchemeResourceKey, operation.ExternalToken}, false},
+		{claimed(token.Partner), operation.PartnerToken, []string{operation.PartnerToken}, true},
+		{claimed(token.Partner), operation.PartnerToken, []string{authn.SchemeCloudKey, operation.STSToken}, false},
+		{claimed("JWT"), operation.ExternalToken, []string{operation.ExternalToken}, true},
+		{"opaque", operation.ExternalToken, []string{operation.ExternalToken}, true},
+		{"opaque", operation.ExternalToken, []string{operation.STSToken}, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "bearer "+c.raw)
+		caller, err := tokens(t, c.scheme, nil).Authenticate(r, c.accepted)
+		if (err == nil) != c.good || (caller != nil) != c.good {
+			t.Errorf("%.30s as %s for %v: %v, %v", c.raw, c.scheme, c.accepted, caller, err)
+		}
+		var e *api.Error
+		if err != nil && (!errors.As(err, &e) || e.Code != api.Unauthenticated || !strings.HasPrefix(e.Header.Get("WWW-Authenticate"), "B")) {
+			t.Errorf("%.30s for %v: %v with %v", c.raw, c.accepted, err, e.Header)
+		}
+	}
+}
+
+func TestAuthenticateTellsWhyATokenIsRefused(t *testing.T) {
+	t.Parallel()
+	ask := func(err error, raw string) error {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+raw)
+		_, got := tokens(t, operation.STSToken, err).Authenticate(r, []string{operation.STSToken})
+		return got
+	}
+	var e *api.Error
+	if err := ask(fmt.Errorf("%w: it has expired", authn.ErrToken), claimed(token.STS)); !errors.As(err, &e) ||
+		e.Problems[0].Message != "The token is not valid: it has expired" || !strings.Contains(e.Header.Get("WWW-Authenticate"), `Bearer error="invalid_token"`) {
+		t.Errorf("the answer is %v", err)
+	}
+	if err := ask(store.ErrUnavailable, claimed(token.STS)); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the store's error became %v", err)
+	}
+	if err := ask(nil, strings.Repeat("a", token.MaxLength+1)); !errors.As(err, &e) || e.Code != api.Unauthenticated {
+		t.Errorf("a very long token: %v", err)
+	}
+}
+
+func TestAuthenticateTakesOneHeader(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header["Authorization"] = []string{basic(cloudKey, secret), basic(cloudKey, secret)}
+	k := newKeys(t)
+	a := &authn.Authenticator{Directory: authn.NewDirectory(k), Hasher: hasher(1)}
+	if caller, err := a.Authenticate(r, []string{authn.SchemeCloudKey}); err == nil || caller != nil {
+		t.Errorf("two headers are %v", caller)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -39,7 +40,9 @@ type keyEntry struct {
 	record KeyRecord
 }
 
-type subjectKey struct{ org, principal string }
+// subjectKey names the principals that a subject acts for, joined by spaces,
+// the one that it is first.
+type subjectKey struct{ org, principals string }
 
 // DirectoryKinds are the kinds whose changes a directory must be told of.
 func DirectoryKinds() []string { return []string{APIKeyKind, RoleBindingKind} }
@@ -147,14 +150,16 @@ func keyShape(id string) bool {
 	return true
 }
 
-// Subject returns the principal with the roles that it holds.
-func (d *Directory) Subject(ctx context.Context, org, principal string) (*authz.Subject, error) {
-	key := subjectKey{org, principal}
+// Subject returns the principal with the roles that it holds, and with those of
+// the others that it acts for as well: its group mappings, or further identity
+// pools of one token.
+func (d *Directory) Subject(ctx context.Context, org, principal string, with ...string) (*authz.Subject, error) {
+	key := subjectKey{org, strings.Join(append([]string{principal}, with...), " ")}
 	if s, ok := d.subjects.Get(key); ok {
 		return s, nil
 	}
 	since := d.now()
-	bindings, err := d.bindings(ctx, org, principal)
+	bindings, err := d.bindings(ctx, org, append([]string{principal}, with...))
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +189,15 @@ func DecodeBinding(body []byte) (Binding, error) {
 	return b, nil
 }
 
-// bindings reads the roles that a principal holds.
-func (d *Directory) bindings(ctx context.Context, org, principal string) ([]authz.Binding, error) {
+// bindings reads the roles that principals hold.
+func (d *Directory) bindings(ctx context.Context, org string, principals []string) ([]authz.Binding, error) {
+	named := make([]string, len(principals))
+	for i, p := range principals {
+		named[i] = PrincipalPrefix + p
+	}
 	rows, err := d.store.List(ctx, store.Query{
 		Org: org, Kind: RoleBindingKind, Limit: maxBindings,
-		Where: []store.Condition{{Field: "principal", Values: []string{PrincipalPrefix + principal}}},
+		Where: []store.Condition{{Field: "principal", Values: named}},
 	})
 	if err != nil {
 		return nil, err

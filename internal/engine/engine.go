@@ -18,6 +18,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Config is what an Engine is made of.
@@ -25,6 +26,8 @@ type Config struct {
 	Store store.Store
 	// Kinds is the table of all kinds, served or internal.
 	Kinds []*Kind
+	// Calls are the operations that belong to no kind.
+	Calls []*Call
 	// PublicURL is the base of links, without a final slash.
 	PublicURL    string
 	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
@@ -36,9 +39,11 @@ type Config struct {
 	// audit log; nil means that nothing is said of it.
 	ClientAddress func(r *http.Request) netip.Addr
 	Tokens        api.PageTokens
-	Hasher        authn.Hasher
-	Now           func() time.Time
-	Log           *slog.Logger
+	// SigningKeys sign the tokens that operations give out.
+	SigningKeys *token.Keys
+	Hasher      authn.Hasher
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Engine serves kinds.
@@ -51,10 +56,12 @@ type Engine struct {
 	audited *lru.Cache[presented, time.Time]
 }
 
+// route is a kind with a verb or an action, or else a call.
 type route struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	call   *Call
 }
 
 // New checks the table of kinds and returns the engine for it. An error means
@@ -94,6 +101,15 @@ func New(c Config) (*Engine, error) {
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
+	}
+	for _, call := range c.Calls {
+		if err := call.check(); err != nil {
+			problems = append(problems, err)
+		}
+		if _, dup := e.routes[call.Operation]; dup {
+			problems = append(problems, fmt.Errorf("operation %s is served twice", call.Operation))
+		}
+		e.routes[call.Operation] = route{verb: act, call: call}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)

@@ -22,6 +22,7 @@ type request struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	call   *Call
 	id     string
 	parent string
 	query  url.Values
@@ -50,7 +51,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, call: to.call}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -59,10 +60,14 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		}
 	}
 
-	// 2. Authenticate.
-	caller, err := e.Authenticate(r, op.Credentials)
+	// 2. Authenticate, unless the operation asks for no credentials.
+	var caller *authn.Caller
+	var err error
+	if len(op.Credentials) > 0 {
+		caller, err = e.Authenticate(r, op.Credentials)
+	}
 
-	// 3. Rate limit: the caller, or the address of who failed to be one.
+	// 3. Rate limit: the caller, or the address of who is none.
 	if err == nil || unauthenticated(err) {
 		if limited := e.Admit(rw, r, caller); limited != nil {
 			return nil, caller, limited
@@ -77,16 +82,16 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 
 	// 4 and 5. What came of it is in the audit log before it is told: a change
 	// has written its event with itself.
-	answer, err := e.answer(ctx, q)
+	answer, err := e.answer(ctx, q, to, params)
 	if err != nil {
 		e.recordFailure(ctx, q, err)
 	} else {
-		e.recordCredential(ctx, q)
+		e.recordSuccess(ctx, q)
 	}
 	return answer, caller, err
 }
 
-func (e *Engine) answer(ctx context.Context, q *request) (*Answer, error) {
+func (e *Engine) answer(ctx context.Context, q *request, to route, params operation.Params) (*Answer, error) {
 	// 4. Decode.
 	var err error
 	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
@@ -95,16 +100,29 @@ func (e *Engine) answer(ctx context.Context, q *request) (*Answer, error) {
 	if !api.AcceptsJSON(q.Header.Values("Accept")) {
 		return nil, api.New(api.NotAcceptable, "The Accept header must allow application/json")
 	}
-	if q.verb.changes() && q.verb != Delete {
-		if q.body, err = api.ReadObject(q.Request); err != nil {
-			return nil, err
-		}
+	if q.body, err = to.readBody(q.Request); err != nil {
+		return nil, err
 	}
 
 	// 5. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
+	if to.call != nil {
+		return e.call(ctx, q, to.call, params)
+	}
 	return e.perform(ctx, q)
+}
+
+// readBody reads the request's body where the operation has one.
+func (to route) readBody(r *http.Request) (map[string]any, error) {
+	switch {
+	case to.call != nil && to.call.Body == nil, to.verb == List, to.verb == Read, to.verb == Delete:
+		return nil, nil
+	case to.call != nil && to.call.Form:
+		return api.ReadForm(r)
+	default:
+		return api.ReadObject(r)
+	}
 }
 
 func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {

@@ -142,6 +142,8 @@ type Pages struct{ First, Last, Prev, Total bool }
 // Parameter is a query parameter of one operation.
 type Parameter struct {
 	Name, Description, Example string
+	// Required is for the API reference; the hook that reads it refuses.
+	Required bool
 }
 
 // Hooks are the places where a kind adds what data cannot say. All may be nil;

@@ -88,16 +88,19 @@ func (d *document) operation(op operation.Operation) {
 	}
 	for _, m := range pathParameter.FindAllStringSubmatch(op.Path, -1) {
 		p := openapi3.NewPathParameter(m[1]).WithSchema(openapi3.NewStringSchema())
-		if served {
+		if served && to.kind != nil {
 			p.Description = to.kind.pathParameter(m[1])
 		}
 		o.AddParameter(p)
 	}
 	tag := &openapi3.Tag{Name: op.Tag()}
-	if served {
+	switch {
+	case to.call != nil:
+		d.called(o, op, to.call)
+	case served:
 		tag.Description = to.kind.Description
 		d.served(o, op, to)
-	} else {
+	default:
 		o.Responses = openapi3.NewResponses(openapi3.WithStatus(http.StatusNotImplemented, &openapi3.ResponseRef{
 			Ref: "#/components/responses/" + notBuilt, Value: d.Components.Responses[notBuilt].Value,
 		}))
@@ -135,13 +138,7 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 			o.AddParameter(p)
 		}
 	}
-	for _, p := range k.Parameters[verb] {
-		q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
-		if p.Example != "" {
-			q.Example = p.Example
-		}
-		o.AddParameter(q)
-	}
+	addParameters(o, k.Parameters[verb])
 	var body *openapi3.SchemaRef
 	switch {
 	case to.action != nil:
@@ -155,6 +152,41 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 	o.Responses = openapi3.NewResponsesWithCapacity(16)
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: d.success(op, k, verb)})
 	for status, codes := range d.engine.failures(k, verb) {
+		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})
+	}
+}
+
+func addParameters(o *openapi3.Operation, parameters []Parameter) {
+	for _, p := range parameters {
+		q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
+		if p.Example != "" {
+			q.Example = p.Example
+		}
+		o.AddParameter(q.WithRequired(p.Required))
+	}
+}
+
+// called fills in an operation that a Call stands behind.
+func (d *document) called(o *openapi3.Operation, op operation.Operation, call *Call) {
+	o.Description = call.Description
+	if p := call.Asks; p != nil {
+		o.Description += "\n\nThe caller needs the permission `" + p.Operation + "` on `" + p.Resource + "`."
+	}
+	addParameters(o, call.Parameters)
+	if call.Body != nil {
+		content := openapi3.NewContentWithJSONSchema(d.structure(call.Body, created))
+		if call.Form {
+			content = openapi3.NewContentWithSchema(d.structure(call.Body, created), []string{"application/x-www-form-urlencoded"})
+		}
+		o.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithContent(content)}
+	}
+	o.Responses = openapi3.NewResponsesWithCapacity(16)
+	success := d.done().WithDescription("Done; there is nothing more to say.")
+	if call.Answer != nil {
+		success = d.done().WithDescription("The answer.").WithJSONSchema(d.structure(call.Answer, answered))
+	}
+	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: success})
+	for status, codes := range call.failures(op) {
 		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})
 	}
 }

@@ -16,8 +16,7 @@ const notBuilt = "NotImplemented"
 
 // success is the answer of an operation that went well.
 func (d *document) success(op operation.Operation, k *Kind, verb Verb) *openapi3.Response {
-	r := openapi3.NewResponse()
-	r.Headers = d.headers("X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+	r := d.done()
 	switch {
 	case verb == List:
 		r.WithDescription("One page of the list.").WithJSONSchemaRef(d.listSchema(k))
@@ -32,6 +31,31 @@ func (d *document) success(op operation.Operation, k *Kind, verb Verb) *openapi3
 		r.Headers["Location"] = d.header("Location")
 	}
 	return r
+}
+
+// done is an answer with the headers that every success has.
+func (d *document) done() *openapi3.Response {
+	r := openapi3.NewResponse()
+	r.Headers = d.headers("X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+	return r
+}
+
+// failures returns the statuses of failure of the call, each with the codes
+// that can come with it.
+func (c *Call) failures(op operation.Operation) map[int][]*api.Code {
+	codes := append([]*api.Code{
+		api.MalformedRequest, api.HTTPSRequired, api.NotAcceptable, api.TooManyRequests, api.Internal, api.Unavailable,
+	}, c.Codes...)
+	if len(op.Credentials) > 0 {
+		codes = append(codes, api.Unauthenticated, api.UserUnauthorized)
+	}
+	if len(c.Parameters) > 0 {
+		codes = append(codes, api.InvalidParameter)
+	}
+	if c.Body != nil {
+		codes = append(codes, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
+	}
+	return byStatus(codes)
 }
 
 // failures returns the statuses of failure that the API declares for the
@@ -69,10 +93,18 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 		codes = append(codes, k.missing("").Code)
 		declared = append(declared, http.StatusNotFound)
 	}
-	out := map[int][]*api.Code{}
+	out := byStatus(codes)
 	for _, status := range declared {
-		out[status] = nil
+		if out[status] == nil {
+			out[status] = []*api.Code{}
+		}
 	}
+	return out
+}
+
+// byStatus groups the codes, each once.
+func byStatus(codes []*api.Code) map[int][]*api.Code {
+	out := map[int][]*api.Code{}
 	for _, c := range codes {
 		if !slices.Contains(out[c.Status], c) {
 			out[c.Status] = append(out[c.Status], c)

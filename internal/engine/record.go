@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
@@ -87,6 +88,26 @@ func (o *Object) auditResources() []audit.Resource {
 	return resources
 }
 
+// changes reports whether the request is one that writes.
+func (q *request) changes() bool {
+	if q.call != nil {
+		return q.op.Method != http.MethodGet
+	}
+	return q.verb.changes()
+}
+
+// method is the name of the request in the audit log.
+func (q *request) method() string {
+	switch {
+	case q.call == nil:
+		return q.kind.method(q.verb, q.action)
+	case q.call.Method != "":
+		return q.call.Method
+	default:
+		return strings.ToUpper(q.op.ID[:1]) + q.op.ID[1:]
+	}
+}
+
 // decided remembers the decision for the audit log, and returns it.
 func (q *request) decided(operation string, on []Guard, allowed bool) bool {
 	q.decision = &audit.Authorization{Operation: operation, Allowed: allowed}
@@ -96,9 +117,10 @@ func (q *request) decided(operation string, on []Guard, allowed bool) bool {
 	return allowed
 }
 
-// submitted is what the body says that may be read, as JSON, or nil.
+// submitted is what the body says that may be read, as JSON, or nil. What a
+// call is sent may be secret.
 func (q *request) submitted() []byte {
-	if q.body == nil {
+	if q.body == nil || q.call != nil {
 		return nil
 	}
 	fields := q.kind.Fields
@@ -176,6 +198,9 @@ func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.
 		}
 		if err != nil {
 			a.Refused = message(err)
+			if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+				a.Mechanism = audit.HTTPBearer
+			}
 		}
 		return a
 	}
@@ -184,7 +209,7 @@ func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.
 	case authn.SchemeCloudKey, authn.SchemeGlobalKey, authn.SchemeResourceKey:
 		a.Mechanism, a.Credential = audit.HTTPBasic, caller.Credential
 	default:
-		a.Mechanism, a.Token = audit.HTTPBearer, &audit.Token{Type: caller.Scheme, Subject: caller.Principal}
+		a.Mechanism, a.Token = audit.HTTPBearer, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Subject: caller.Principal}
 	}
 	return a
 }
@@ -212,13 +237,13 @@ func (e *Engine) recordFailure(ctx context.Context, q *request, err error) {
 	var refused *api.Error
 	errors.As(err, &refused)
 	forbidden := refused != nil && refused.Code.Status == http.StatusForbidden || q.decision != nil && !q.decision.Allowed
-	if !forbidden && !unauthenticated(err) && !q.verb.changes() {
+	if !forbidden && !unauthenticated(err) && !q.changes() {
 		return
 	}
 	ev := e.of(ctx, q)
 	ev.Failed = true
 	if forbidden {
-		denial := audit.Authorization{ResourceType: q.kind.Resource, Operation: q.asks()}
+		var denial audit.Authorization
 		if q.decision != nil {
 			denial = *q.decision
 		}
@@ -238,11 +263,15 @@ func (e *Engine) recordFailure(ctx context.Context, q *request, err error) {
 	e.Record(ctx, ev)
 }
 
-// recordCredential adds an event when a credential has read something for the
-// first time in a while from its address: an event for each read would make
-// every read a write.
-func (e *Engine) recordCredential(ctx context.Context, q *request) {
-	if q.verb.changes() {
+// recordSuccess adds the event of a call that writes, and one when a credential
+// has read something for the first time in a while from its address: an event
+// for each read would make every read a write. A change has its event already.
+func (e *Engine) recordSuccess(ctx context.Context, q *request) {
+	switch {
+	case q.changes() && q.call == nil, q.caller == nil && !q.changes():
+		return
+	case q.changes():
+		e.Record(ctx, e.of(ctx, q))
 		return
 	}
 	a := audit.ActorOf(ctx)
@@ -263,12 +292,20 @@ func (e *Engine) of(ctx context.Context, q *request) *audit.Event {
 	a := audit.ActorOf(ctx)
 	ev := &audit.Event{
 		Organization: a.Organization, Actor: a, Access: audit.ReadOnly,
-		Method: q.kind.method(q.verb, q.action), Authorization: q.decision,
+		Method: q.method(), Authorization: q.decision,
 	}
-	if q.verb.changes() {
+	switch {
+	case q.changes() && q.call != nil:
+		ev.Access = audit.Unknown
+	case q.changes():
 		ev.Access, ev.Submitted = audit.Modification, q.submitted()
 	}
 	switch {
+	case q.call != nil:
+		if a.Organization != "" {
+			root := OrganizationCRN(a.Organization)
+			ev.Resource, ev.Resources = root.String(), []audit.Resource{audit.ResourceOf(root, audit.TypeOf("organization"), a.Organization)}
+		}
 	case q.object != nil:
 		ev.Resource, ev.Resources = q.object.ResourceName(), q.object.auditResources()
 	case a.Organization != "":

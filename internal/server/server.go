@@ -33,6 +33,7 @@ import (
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/internal/token"
 )
 
 // Bounds of one connection and one request.
@@ -176,6 +177,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Authenticate: authenticator.Authenticate,
 		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
 		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
+		SigningKeys:  token.NewKeys(s, time.Now),
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
 	})

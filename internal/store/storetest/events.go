@@ -198,7 +198,7 @@ func eventsAreComplete(b *bench) {
 			}
 		})
 	}
-	got := b.events(workers*each)
+	got := b.events(workers * each)
 	written.Wait()
 	for _, e := range got {
 		if !want[string(e.Body)] {
