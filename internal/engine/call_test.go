@@ -88,7 +88,9 @@ func audited(t *testing.T, call *Call, role string, r *http.Request) (*Answer, [
 			bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(org))}}
 			return &authn.Caller{Subject: authz.NewSubject(org, "u-1", bindings), Scheme: operation.Session, Credential: "session-1"}, nil
 		},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
