@@ -183,13 +183,20 @@ func readableValue(f *Field, v any) (_ any, ok bool) {
 	}
 }
 
-// actor is who the audit log says has sent the request: the caller, or who
-// failed to be one.
-func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.Actor {
+// Actor is who the audit log says has sent the request, as far as the request
+// alone tells: its ID and its address. Who finds out more fills it in, and
+// hands it on with audit.WithActor or in an event for Record.
+func (e *Engine) Actor(r *http.Request) *audit.Actor {
 	a := &audit.Actor{RequestID: api.RequestID(r.Context())}
 	if e.ClientAddress != nil {
 		a.Client = e.ClientAddress(r)
 	}
+	return a
+}
+
+// actor is Actor with the caller, or with who failed to be one.
+func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.Actor {
+	a := e.Actor(r)
 	if caller == nil {
 		var refusal *authn.Refusal
 		if errors.As(err, &refusal) {
@@ -241,7 +248,6 @@ func (e *Engine) recordFailure(ctx context.Context, q *request, err error) {
 		return
 	}
 	ev := e.of(ctx, q)
-	ev.Failed = true
 	if forbidden {
 		var denial audit.Authorization
 		if q.decision != nil {
@@ -253,10 +259,18 @@ func (e *Engine) recordFailure(ctx context.Context, q *request, err error) {
 	if len(ev.Submitted) > maxRefusedBody {
 		ev.Submitted = nil
 	}
+	e.RecordFailure(ctx, ev, err)
+}
+
+// RecordFailure is Record for an event of which nothing came, for the reason
+// that the error gives to clients.
+func (e *Engine) RecordFailure(ctx context.Context, ev *audit.Event, err error) {
 	outcome := map[string]any{"status": http.StatusInternalServerError, "code": api.Internal.Name}
-	if refused != nil {
+	var refused *api.Error
+	if errors.As(err, &refused) {
 		outcome = map[string]any{"status": refused.Code.Status, "code": refused.Code.Name, "message": message(err)}
 	}
+	ev.Failed = true
 	if ev.Result, err = json.Marshal(outcome); err != nil {
 		panic("engine: encode the outcome: " + err.Error()) // numbers and texts always encode
 	}

@@ -137,7 +137,8 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.write(w, r, http.StatusUnprocessableEntity, v)
 		return
 	}
-	who := h.actor(r)
+	who := h.engine.Actor(r)
+	who.Mechanism = audit.InvitationLink
 	who.Organization, who.Principal, who.Credential = o.Org, o.Doc.String("user.id"), o.ID
 	if err := h.signUp(audit.WithActor(r.Context(), who), t, f); err != nil {
 		h.fail(w, r, err)
@@ -161,27 +162,18 @@ func (h *Handler) find(r *http.Request) (*engine.Object, token, error) {
 	return o, t, iam.InvitationOpen(o, h.engine.Now())
 }
 
-// actor is who the audit log says has sent the request.
-func (h *Handler) actor(r *http.Request) *audit.Actor {
-	a := &audit.Actor{Mechanism: audit.InvitationLink, RequestID: api.RequestID(r.Context())}
-	if h.engine.ClientAddress != nil {
-		a.Client = h.engine.ClientAddress(r)
-	}
-	return a
-}
-
 // refuse puts a form with a link that is not valid into the audit log: somebody
 // may be guessing.
 func (h *Handler) refuse(r *http.Request, err error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return
 	}
-	who := h.actor(r)
-	who.Refused = "The link is not valid"
-	h.engine.Record(r.Context(), &audit.Event{
-		Method: "AcceptInvitation", Access: audit.Modification, Actor: who, Failed: true,
+	who := h.engine.Actor(r)
+	who.Mechanism, who.Refused = audit.InvitationLink, "The link is not valid"
+	h.engine.RecordFailure(r.Context(), &audit.Event{
+		Method: "AcceptInvitation", Access: audit.Modification, Actor: who,
 		Resources: []audit.Resource{{Type: audit.TypeOf(iam.Invitation.Name)}},
-	})
+	}, api.New(api.ResourceNotFound, who.Refused))
 }
 
 // signUp makes the user active. The hash is made before the transaction, which

@@ -4,9 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +32,7 @@ import (
 
 // auditTrail returns every event of the log behind the number. Of those that are
 // much alike, one is held to all that events have to be.
-func auditTrail(t *testing.T, s store.Store, url string, after int64) ([]audittest.Event, int64) {
+func auditTrail(t *testing.T, s store.Store, publicURL string, after int64) ([]audittest.Event, int64) {
 	t.Helper()
 	checked := map[string]bool{}
 	var events []audittest.Event
@@ -38,7 +43,7 @@ func auditTrail(t *testing.T, s store.Store, url string, after int64) ([]auditte
 			t.Fatal(err)
 		}
 		for _, e := range page {
-			body := delivery.Body(e, url)
+			body := delivery.Body(e, publicURL)
 			event := audittest.Read(t, body)
 			if d := event.Data; !checked[d.MethodName+d.AuthenticationInfo.Result+d.AuthorizationInfo.Result+d.Result.Status] {
 				checked[d.MethodName+d.AuthenticationInfo.Result+d.AuthorizationInfo.Result+d.Result.Status] = true
@@ -67,7 +72,7 @@ func auditTrail(t *testing.T, s store.Store, url string, after int64) ([]auditte
 
 // stored returns the objects of the kinds as the API reports them, by resource
 // name.
-func stored(t *testing.T, s store.Store, kinds []*engine.Kind, url string) audittest.State {
+func stored(t *testing.T, s store.Store, kinds []*engine.Kind, publicURL string) audittest.State {
 	t.Helper()
 	state := audittest.State{}
 	for _, k := range kinds {
@@ -81,7 +86,7 @@ func stored(t *testing.T, s store.Store, kinds []*engine.Kind, url string) audit
 				if err != nil {
 					t.Fatal(err)
 				}
-				state[o.ResourceName()] = string(api.AppendSpliced(nil, rows[i].Body, url))
+				state[o.ResourceName()] = string(api.AppendSpliced(nil, rows[i].Body, publicURL))
 				after = rows[i].Seq
 			}
 			if len(rows) < 1000 {
@@ -550,6 +555,60 @@ func TestAuditOfWeirItself(t *testing.T) {
 		// The claim with its token, and that the mail is out.
 		if want := []string{"UpdateInvitation", "UpdateInvitation"}; !slices.Equal(by["invitations"], want) {
 			t.Errorf("the sending of mail is %v, want %v", by["invitations"], want)
+		}
+
+		// Who signs up does that as the user, by the link in the mail.
+		mails, err := filepath.Glob(filepath.Join(dir, "outbox", "*.eml"))
+		if err != nil || len(mails) != 1 {
+			t.Fatalf("the mails are %v, %v", mails, err)
+		}
+		mail, err := os.ReadFile(mails[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The mail is quoted-printable, where lines end anywhere.
+		link := regexp.MustCompile(`token=(i-[0-9a-z]+\.[0-9A-Za-z_-]+)`).FindSubmatch([]byte(strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(string(mail))))
+		if link == nil {
+			t.Fatalf("there is no link in the mail:\n%s", mail)
+		}
+		token := string(link[1])
+		form := url.Values{"full_name": {"Marty"}, "password": {"a-password-of-mine"}, "password_again": {"a-password-of-mine"}}
+		_, before := auditTrail(t, w.Engine.Store, s.URL, 0)
+		for _, c := range []struct {
+			token  string
+			status int
+		}{{token[:len(token)-1] + "_", http.StatusNotFound}, {token, http.StatusOK}} {
+			resp, err := http.PostForm(s.URL+"/invitation?token="+c.token, form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != c.status {
+				t.Fatalf("the page answers %d, want %d: %s", resp.StatusCode, c.status, body)
+			}
+		}
+		events, _ = auditTrail(t, w.Engine.Store, s.URL, before)
+		var methods []string
+		for _, e := range events {
+			a := e.Data.AuthenticationInfo
+			methods = append(methods, e.Data.MethodName+" "+a.Result)
+			if a.Credentials.Mechanism != audit.InvitationLink || len(e.Data.RequestMetadata.ClientAddress) != 1 {
+				t.Errorf("the event is %s", e.Raw)
+			}
+			if a.Result == "SUCCESS" && a.Credentials.IDSecretCredentials.CredentialID != id {
+				t.Errorf("the event is %s", e.Raw)
+			}
+		}
+		if want := []string{"AcceptInvitation FAILURE", "UpdateUser SUCCESS", "UpdateInvitation SUCCESS"}; !slices.Equal(methods, want) {
+			t.Errorf("the events are %v, want %v", methods, want)
+		}
+		all, _ := auditTrail(t, w.Engine.Store, s.URL, 0)
+		_, secret, _ := strings.Cut(token, ".")
+		for _, hidden := range []string{secret, secret[:len(secret)-1], "a-password-of-mine", "argon2id"} {
+			if strings.Contains(raws(all), hidden) {
+				t.Errorf("%q is in the audit log", hidden)
+			}
 		}
 		auditAgrees(t, w)
 	})
