@@ -82,7 +82,8 @@ func (e *Engine) save(ctx context.Context, w *Write) error {
 	if !bytes.Equal(w.New.render(false), w.New.stored) {
 		w.New.Updated = w.Now
 	}
-	return e.write(ctx, w, replace)
+	_, err := e.write(ctx, w, replace)
+	return err
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
@@ -106,7 +107,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := e.write(ctx, w, insert)
+		_, err := e.write(ctx, w, insert)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -153,7 +154,8 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	}
 	w.New.Updated = w.Now
 	var taken *store.ErrTaken
-	switch err := e.write(ctx, w, replace); {
+	body, err = e.write(ctx, w, replace)
+	switch {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
@@ -162,7 +164,7 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return q.answer(w.New.render(false)), nil
+	return q.answer(body), nil
 }
 
 // apply puts what the body says into w.New.
@@ -290,7 +292,7 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 				return err
 			}
 		}
-		if err := e.write(ctx, &w, remove); err != nil {
+		if _, err := e.write(ctx, &w, remove); err != nil {
 			return err
 		}
 	}

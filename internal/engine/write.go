@@ -17,10 +17,8 @@ const (
 
 // write stores w.New, or ends w.Old, and appends the event that tells of it to
 // the audit log. Every change of every object comes through here, so that none
-// is without its event.
-func (e *Engine) write(ctx context.Context, w *Write, how way) error {
-	var body []byte
-	var err error
+// is without its event. It returns the document as it is stored.
+func (e *Engine) write(ctx context.Context, w *Write, how way) (body []byte, err error) {
 	switch how {
 	case remove:
 		err = w.Tx.Delete(ctx, w.Old.Key(), w.Now)
@@ -34,9 +32,9 @@ func (e *Engine) write(ctx context.Context, w *Write, how way) error {
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return w.Tx.Append(e.change(ctx, w, body).Entry())
+	return body, w.Tx.Append(e.change(ctx, w, body).Entry())
 }
 
 // change is the event of a change that succeeds; body is the object as it is

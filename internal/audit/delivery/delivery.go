@@ -40,7 +40,7 @@ const (
 	// defaultTrimEvery is how often what is kept is compared with the bounds.
 	defaultTrimEvery = 30 * time.Second
 	// lastChance bounds how long the end of the process waits for sinks to take
-	// what is there.
+	// what is there, and how long it may take to store that they did.
 	lastChance = 3 * time.Second
 )
 
@@ -151,6 +151,9 @@ func (w *worker) run(ctx context.Context) {
 		wait := time.Duration(0)
 		switch more, err := w.step(ctx); {
 		case err != nil && ctx.Err() == nil:
+			if more { // it took some
+				w.pause = firstPause
+			}
 			wait = w.pause - mathrand.N(w.pause/4)
 			w.pause = min(2*w.pause, maxPause)
 			w.log.WarnContext(ctx, "events of the audit log could not be delivered, trying again", "sink", w.name, "wait", wait, "error", err)
@@ -205,33 +208,38 @@ func (w *worker) step(ctx context.Context) (more bool, err error) {
 	if err != nil || !held {
 		return false, err
 	}
-	next, messages := at.Seq, make([]Message, 0, len(events))
+	messages, through := make([]Message, 0, len(events)), make([]int64, 0, len(events))
 	if kept.Removed > at.Seq {
 		// The events in between are gone, and those that were read may be.
 		messages = append(messages, Message{Body: audit.Gap(time.Now(), at.Seq, kept.Removed)})
-		next = kept.Removed
+		through = append(through, kept.Removed)
 	} else {
 		for _, e := range events {
-			messages, next = append(messages, message(e, w.options.PublicURL)), e.Seq
+			messages, through = append(messages, message(e, w.options.PublicURL)), append(through, e.Seq)
 		}
 	}
 	delivering, stop := w.cursor.keep(ctx, at)
-	err = w.sink.Deliver(delivering, messages)
+	n, err := w.sink.Deliver(delivering, messages)
 	stop()
 	if err != nil {
 		w.metrics.failures.WithLabelValues(w.name).Inc()
 		if cause := context.Cause(delivering); !errors.Is(cause, errOver) {
 			err = errors.Join(err, cause)
 		}
+	}
+	if n == 0 {
 		return false, err
 	}
-	w.metrics.delivered.WithLabelValues(w.name).Add(float64(len(messages)))
-	at.Seq = next
-	err = w.cursor.write(ctx, at, w.cursor.held)
-	if errors.Is(err, errLost) {
-		return true, nil // somebody delivers it once more
+	w.metrics.delivered.WithLabelValues(w.name).Add(float64(n))
+	at.Seq = through[n-1]
+	// What was delivered is worth knowing even when everything is to stop.
+	moving, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastChance)
+	defer cancel()
+	moved := w.cursor.write(moving, at, w.cursor.held)
+	if errors.Is(moved, errLost) {
+		moved = nil // somebody delivers it once more
 	}
-	return true, err
+	return true, errors.Join(err, moved)
 }
 
 // observe sets the gauges.

@@ -78,13 +78,13 @@ type received struct {
 	each func(ctx context.Context) error
 }
 
-func (r *received) Deliver(ctx context.Context, events []Message) error {
+func (r *received) Deliver(ctx context.Context, events []Message) (int, error) {
 	if r.down.Load() {
-		return errors.New("down")
+		return 0, errors.New("down")
 	}
 	if r.each != nil {
 		if err := r.each(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	r.mu.Lock()
@@ -92,7 +92,7 @@ func (r *received) Deliver(ctx context.Context, events []Message) error {
 	for _, e := range events {
 		r.bodies = append(r.bodies, slices.Clone(e.Body))
 	}
-	return nil
+	return len(events), nil
 }
 
 func (*received) Close() error { return nil }
@@ -288,6 +288,35 @@ func TestNothingIsLost(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What an endpoint took before it failed is not sent again.
+func TestDeliveryGoesOnWhereItFailed(t *testing.T) {
+	t.Parallel()
+	s := database{dir: t.TempDir()}.open(t)
+	for i := range 20 {
+		add(t, s, "org", fmt.Sprint(i))
+	}
+	consumer := &received{}
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests%3 == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		consumer.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	w := newCourier(t, s, fast(server.URL), nil).workers[0]
+	failed := 0
+	for len(consumer.all()) < 20 {
+		if _, err := w.step(t.Context()); err != nil {
+			failed++
+		}
+	}
+	if ids, again := distinct(t, consumer.all()); len(ids) != 20 || again != 0 || failed < 5 {
+		t.Errorf("%d events came, %d of them again, after %d failures", len(ids), again, failed)
 	}
 }
 

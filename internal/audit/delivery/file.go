@@ -94,15 +94,18 @@ func wholeLines(f *os.File) (int64, error) {
 	return 0, nil
 }
 
-func (s *file) Deliver(_ context.Context, events []Message) error {
+func (s *file) Deliver(_ context.Context, events []Message) (int, error) {
 	err := s.deliver(joined(events))
-	if err != nil && s.f != nil {
+	if err == nil {
+		return len(events), nil
+	}
+	if s.f != nil {
 		// What of it was written is not known: the next try begins with whole
 		// lines.
 		_ = s.f.Close()
 		s.f = nil
 	}
-	return err
+	return 0, err
 }
 
 func (s *file) deliver(b []byte) error {

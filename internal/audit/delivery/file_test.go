@@ -37,8 +37,8 @@ func (f *folder) deliver(s *file, bodies ...string) {
 	for _, b := range bodies {
 		events = append(events, Message{Body: []byte(b)})
 	}
-	if err := s.Deliver(f.t.Context(), events); err != nil {
-		f.t.Fatal(err)
+	if n, err := s.Deliver(f.t.Context(), events); err != nil || n != len(bodies) {
+		f.t.Fatal(n, err)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestFileThatIsGone(t *testing.T) {
 	if err := os.RemoveAll(filepath.Dir(f.path)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Deliver(t.Context(), []Message{{Body: []byte("three")}}); err == nil {
+	if n, err := s.Deliver(t.Context(), []Message{{Body: []byte("three")}}); err == nil || n != 0 {
 		t.Error("a folder that is gone is no error")
 	}
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {

@@ -53,7 +53,7 @@ func openHTTP(u *url.URL, o Options) (*endpoint, error) {
 	return e, nil
 }
 
-func (e *endpoint) Deliver(ctx context.Context, messages []Message) error {
+func (e *endpoint) Deliver(ctx context.Context, messages []Message) (kept int, err error) {
 	for len(messages) > 0 {
 		n, size := 1, len(messages[0].Body)
 		for e.batch && n < len(messages) && size+len(messages[n].Body) <= httpBatchBytes {
@@ -61,11 +61,11 @@ func (e *endpoint) Deliver(ctx context.Context, messages []Message) error {
 			n++
 		}
 		if err := e.send(ctx, messages[:n]); err != nil {
-			return err
+			return kept, err
 		}
-		messages = messages[n:]
+		messages, kept = messages[n:], kept+n
 	}
-	return nil
+	return kept, nil
 }
 
 func (e *endpoint) send(ctx context.Context, messages []Message) error {

@@ -45,7 +45,7 @@ func TestHTTPSignsIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = sink.Deliver(t.Context(), []Message{message(event, "")})
+		_, err = sink.Deliver(t.Context(), []Message{message(event, "")})
 		switch {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: %v, want %q", text, err, c.want)
@@ -79,7 +79,7 @@ func TestHTTPFollowsNoRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	event := (&audit.Event{ID: "1", Method: "CreateEnvironment", Access: audit.Modification}).Entry()
-	if err := sink.Deliver(t.Context(), []Message{message(event, "")}); err == nil || followed {
+	if n, err := sink.Deliver(t.Context(), []Message{message(event, "")}); err == nil || n != 0 || followed {
 		t.Errorf("a redirect is taken for success: %v", err)
 	}
 }

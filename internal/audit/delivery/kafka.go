@@ -100,7 +100,7 @@ func (k kafkaURL) open(o Options) (Sink, error) {
 // topic produces events as CloudEvents' Kafka binding says, in structured mode.
 type topic struct{ client *kgo.Client }
 
-func (t *topic) Deliver(ctx context.Context, events []Message) error {
+func (t *topic) Deliver(ctx context.Context, events []Message) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, kafkaTimeout)
 	defer cancel()
 	records := make([]*kgo.Record, len(events))
@@ -111,9 +111,9 @@ func (t *topic) Deliver(ctx context.Context, events []Message) error {
 		}
 	}
 	if err := t.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return fmt.Errorf("produce: %w", err)
+		return 0, fmt.Errorf("produce: %w", err)
 	}
-	return nil
+	return len(events), nil
 }
 
 func (t *topic) Close() error {

@@ -147,7 +147,7 @@ func TestKafkaSignsIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			err = sink.Deliver(ctx, []Message{{Org: "org", Body: []byte("{}")}})
+			_, err = sink.Deliver(ctx, []Message{{Org: "org", Body: []byte("{}")}})
 			cancel()
 			if (err == nil) != good {
 				t.Errorf("%s, good password %v: %v", parameter, good, err)

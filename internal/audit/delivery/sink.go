@@ -22,9 +22,10 @@ import (
 
 // Sink takes events.
 type Sink interface {
-	// Deliver returns nil once all of the events are kept, in their order.
-	// After an error any of them may be, and all are delivered again.
-	Deliver(ctx context.Context, events []Message) error
+	// Deliver returns once all of the events are kept, in their order, or with
+	// an error and how many of them are, from the first on; the others may be,
+	// and are delivered again.
+	Deliver(ctx context.Context, events []Message) (kept int, err error)
 	// Close lets go of what the sink holds.
 	Close() error
 }
@@ -202,9 +203,11 @@ func Body(e store.Event, publicURL string) []byte {
 // lines writes one event a line.
 type lines struct{ w io.Writer }
 
-func (l lines) Deliver(_ context.Context, events []Message) error {
-	_, err := l.w.Write(joined(events))
-	return err
+func (l lines) Deliver(_ context.Context, events []Message) (int, error) {
+	if _, err := l.w.Write(joined(events)); err != nil {
+		return 0, err
+	}
+	return len(events), nil
 }
 
 func (lines) Close() error { return nil }
