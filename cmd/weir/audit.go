@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/internal/audit/trail"
-	"github.com/weirhq/weir/internal/server"
-	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
 func auditCommand() *cobra.Command {
@@ -72,14 +68,8 @@ func auditLog(cmd *cobra.Command) (l trail.Log, filter trail.Filter, show func(*
 	if err != nil {
 		return l, filter, nil, err
 	}
-	if k.String(databaseURL) == "" {
-		// Opening would make an empty database where there is none.
-		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
-			return l, filter, nil, errNoDatabase
-		}
-	}
 	l.PublicURL = strings.TrimRight(k.String(publicURL), "/")
-	l.Store, err = server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
+	l.Store, err = openStore(cmd, k, log)
 	asJSON, _ := cmd.Flags().GetBool("json")
 	return l, filter, func(e *trail.Entry) error {
 		line := e.Line()

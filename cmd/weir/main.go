@@ -41,7 +41,7 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	c.AddCommand(auditCommand(), serveCommand(), configCommand(), keysCommand(), versionCommand())
+	c.AddCommand(auditCommand(), configCommand(), keysCommand(), quotasCommand(), serveCommand(), versionCommand())
 	return c
 }
 

@@ -132,6 +132,9 @@ type Authorization struct {
 	Allowed      bool
 }
 
+// Operator is the Component for commands on the server's own machine.
+const Operator = "operator"
+
 type actorKey struct{}
 
 // WithActor says who is behind the changes that are made with the context.

@@ -79,10 +79,18 @@ func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
 }
 
 func (e *Engine) save(ctx context.Context, w *Write) error {
-	if !bytes.Equal(w.New.render(false), w.New.stored) {
-		w.New.Updated = w.Now
+	o := w.New
+	before := o // without quotas nobody looks into it
+	if len(o.Kind.Quotas) > 0 {
+		var err error
+		if before, err = o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored}); err != nil {
+			return err
+		}
 	}
-	_, err := e.write(ctx, w, replace)
+	if !bytes.Equal(o.render(false), o.stored) {
+		o.Updated = w.Now
+	}
+	_, err := e.write(ctx, w, before, o)
 	return err
 }
 
@@ -107,7 +115,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		_, err := e.write(ctx, w, insert)
+		_, err := e.write(ctx, w, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -154,13 +162,14 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	}
 	w.New.Updated = w.Now
 	var taken *store.ErrTaken
-	body, err = e.write(ctx, w, replace)
+	body, err = e.write(ctx, w, old, w.New)
 	switch {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
 		return nil, err
 	}
+	body = w.New.stored
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
@@ -268,7 +277,6 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	old.Deleted = w.Now
 	return q.answer(old.render(false)), nil
 }
 
@@ -292,7 +300,8 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 				return err
 			}
 		}
-		if _, err := e.write(ctx, &w, remove); err != nil {
+		d.Deleted = cause.Now
+		if _, err := e.write(ctx, &w, d, nil); err != nil {
 			return err
 		}
 	}

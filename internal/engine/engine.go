@@ -51,6 +51,8 @@ type Config struct {
 type Engine struct {
 	Config
 	kinds map[string]*Kind
+	// quotas are those of all kinds, by code.
+	quotas map[string]*Quota
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
 	// audited remembers which credentials the audit log has of late.
@@ -72,7 +74,7 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}, audited: audited}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}, audited: audited}
 	var problems []error
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {
@@ -102,6 +104,7 @@ func New(c Config) (*Engine, error) {
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
+		problems = append(problems, e.addQuotas(k)...)
 	}
 	for _, call := range c.Calls {
 		if err := call.check(); err != nil {
@@ -174,6 +177,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
+	}
+	if err := k.checkSource(); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

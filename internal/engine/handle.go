@@ -110,10 +110,13 @@ func (e *Engine) answer(ctx context.Context, q *request, to route, params operat
 	// 5. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
+	var answer *Answer
 	if to.call != nil {
-		return e.call(ctx, q, to.call, params)
+		answer, err = e.call(ctx, q, to.call, params)
+	} else {
+		answer, err = e.perform(ctx, q)
 	}
-	return e.perform(ctx, q)
+	return answer, e.exceeded(err)
 }
 
 // readBody reads the request's body where the operation has one.
@@ -135,7 +138,11 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		from, err := e.reader(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		o, row, err := e.load(ctx, from.Get, q)
 		if err != nil {
 			return nil, err
 		}

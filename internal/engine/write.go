@@ -6,33 +6,34 @@ import (
 	"github.com/weirhq/weir/internal/audit"
 )
 
-// way is how a change reaches the row of an object.
-type way int
-
-const (
-	insert way = iota
-	replace
-	remove
-)
-
-// write stores w.New, or ends w.Old, and appends the event that tells of it to
-// the audit log. Every change of every object comes through here, so that none
-// is without its event. It returns the document as it is stored.
-func (e *Engine) write(ctx context.Context, w *Write, how way) (body []byte, err error) {
-	switch how {
-	case remove:
-		err = w.Tx.Delete(ctx, w.Old.Key(), w.Now)
-	default:
-		row := w.New.row()
-		body = row.Body
-		if how == insert {
-			err = w.Tx.Insert(ctx, row, e.entries(w.New))
+// write makes the change from before to after, counts it, and appends the event
+// that tells of it to the audit log. Nil for before is an insert, nil for after
+// a deletion. Every change of every object comes through here, so that none is
+// forgotten. It returns the document as it is stored.
+func (e *Engine) write(ctx context.Context, w *Write, before, after *Object) (body []byte, err error) {
+	o := after
+	if o == nil {
+		o = before
+	}
+	key := o.Key()
+	if after == nil {
+		err = w.Tx.Delete(ctx, key, w.Now)
+	} else {
+		row := after.row()
+		if body = row.Body; before == nil {
+			err = w.Tx.Insert(ctx, row, e.entries(after))
 		} else {
-			err = w.Tx.Update(ctx, row, e.entries(w.New))
+			err = w.Tx.Update(ctx, row, e.entries(after))
 		}
 	}
 	if err != nil {
 		return nil, err
+	}
+	if before, after := before.shares(), after.shares(); len(before)+len(after) > 0 {
+		w.Tx.Tally(key, before, after)
+	}
+	if after != nil {
+		after.stored = body
 	}
 	return body, w.Tx.Append(e.change(ctx, w, body).Entry())
 }

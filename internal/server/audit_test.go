@@ -636,6 +636,33 @@ func TestAuditIsNotFlooded(t *testing.T) {
 	}
 }
 
+// Limits of quotas are no objects, and a change of one is in the log all the same.
+func TestAuditOfLimits(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		_, w := start(t, databaseURL)
+		const code = "iam.max_environments.per_org"
+		ctx := audit.As(t.Context(), audit.Operator)
+		for _, c := range []struct {
+			change func() error
+			want   string
+		}{
+			{func() error { return w.Engine.SetLimit(ctx, w.Admin.Organization, code, 7) }, `{"limit":7}`},
+			{func() error { return w.Engine.ResetLimit(ctx, w.Admin.Organization, code) }, `{"limit":null}`},
+			{func() error { return w.Engine.ResetLimit(ctx, w.Admin.Organization, code) }, `{"limit":null}`}, // nothing, and no event
+		} {
+			if err := c.change(); err != nil {
+				t.Fatal(err)
+			}
+			e := lastEvent(t, w)
+			if _, who := e.Data.Principal(); e.Data.MethodName != "SetQuotaLimit" || who != audit.Operator || e.PartitionKey != w.Admin.Organization ||
+				string(e.Data.Request.Data) != c.want || e.Data.CloudResources[0].Resource.Resource.ResourceID != code {
+				t.Errorf("the event is %s", e.Raw)
+			}
+		}
+	})
+}
+
 // A credential's first read is recorded for other mechanisms too, which say who
 // they stand for.
 func TestAuditRecordsWhatOthersReport(t *testing.T) {

@@ -31,6 +31,8 @@ type dialect struct {
 	// lateEvents says that an event can become visible after one with a greater
 	// number.
 	lateEvents bool
+	// slots is the number of rows that an organization's counter is spread over.
+	slots int
 	// limitBranches gives each branch of a UNION the limit of the whole.
 	limitBranches bool
 }
@@ -64,6 +66,7 @@ var sqliteDialect = dialect{
 		return sql.String(), args
 	},
 	eventBatch: 16, // each number of events is a statement that stays prepared
+	slots:      1,
 }
 
 var postgresDialect = dialect{
@@ -96,5 +99,6 @@ var postgresDialect = dialect{
 	eventBatch: 1000,
 	lateEvents: true,
 
+	slots:         16,
 	limitBranches: true,
 }

@@ -165,6 +165,30 @@ func (s *db) EventSizes(ctx context.Context, after int64, limit int) (sizes []st
 	return sizes, err
 }
 
+func (s *db) Counters(ctx context.Context, org, subject string) (values map[string]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		values, err = reader{s.dialect, c}.Counters(ctx, org, subject)
+		return err
+	})
+	return values, err
+}
+
+func (s *db) CountersNamed(ctx context.Context, name string) (values map[store.Counter]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		values, err = reader{s.dialect, c}.CountersNamed(ctx, name)
+		return err
+	})
+	return values, err
+}
+
+func (s *db) Limits(ctx context.Context, org string) (limits map[string]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		limits, err = reader{s.dialect, c}.Limits(ctx, org)
+		return err
+	})
+	return limits, err
+}
+
 func (s *db) Ping(ctx context.Context) error {
 	return s.backend.read(ctx, func(c conn) error {
 		_, err := c.exec(ctx, pingSQL, nil)
@@ -180,6 +204,9 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		defer func() { guard.ended = true }()
 		t := &tx{reader: reader{s.dialect, guard}, guard: guard, written: &written}
 		err := fn(t)
+		if err == nil {
+			err = t.count(ctx)
+		}
 		if err == nil {
 			err = t.insertEvents(ctx)
 		}

@@ -53,7 +53,8 @@ type tx struct {
 	guard   *guardedConn
 	written *changes
 	// events are those that the end of the transaction writes.
-	events []store.Event
+	events  []store.Event
+	tallied tallies
 }
 
 var _ store.Tx = (*tx)(nil)
