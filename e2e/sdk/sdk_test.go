@@ -33,6 +33,8 @@ var subjects = []struct {
 	{"GroupMappings", testGroupMappings},
 	{"InvitationFilters", testInvitationFilters},
 	{"Invitations", testInvitations},
+	{"IpFilters", testIPFilters},
+	{"IpGroups", testIPGroups},
 	{"NotImplemented", testNotImplemented},
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
@@ -112,7 +114,7 @@ var loadServed = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		return nil, err
 	}

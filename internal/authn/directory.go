@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -26,10 +25,7 @@ import (
 type Directory struct {
 	store store.Reader
 
-	// mu orders filling against forgetting: what was read before a change must
-	// not be remembered after it. generation counts the changes.
-	mu         sync.Mutex
-	generation uint64
+	generation store.Generation
 	keys       *lru.Cache[string, keyEntry]
 	unknown    *lru.Cache[string, struct{}]
 	subjects   *lru.Cache[subjectKey, *authz.Subject]
@@ -71,42 +67,26 @@ func must[T any](v T, err error) T {
 // Changed makes the directory forget what the change touches. It is quick and
 // may be called from any goroutine.
 func (d *Directory) Changed(c store.Change) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if c.All {
-		d.generation++
-		d.keys.Purge()
-		d.unknown.Purge()
-		d.subjects.Purge()
+		d.generation.Forget(func() {
+			d.keys.Purge()
+			d.unknown.Purge()
+			d.subjects.Purge()
+		})
 		return
 	}
 	for _, key := range c.Keys {
 		switch key.Kind {
 		case APIKeyKind:
-			d.generation++
-			d.keys.Remove(key.ID)
-			d.unknown.Remove(key.ID)
+			d.generation.Forget(func() {
+				d.keys.Remove(key.ID)
+				d.unknown.Remove(key.ID)
+			})
 		case RoleBindingKind:
 			// A change does not say whose binding it was. Bindings change
 			// seldom, and a subject costs one query to read again.
-			d.generation++
-			d.subjects.Purge()
+			d.generation.Forget(d.subjects.Purge)
 		}
-	}
-}
-
-func (d *Directory) now() uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.generation
-}
-
-// remember runs fill unless something changed since the generation.
-func (d *Directory) remember(since uint64, fill func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.generation == since {
-		fill()
 	}
 }
 
@@ -122,10 +102,10 @@ func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, erro
 	if d.unknown.Contains(id) {
 		return "", KeyRecord{}, store.ErrNotFound
 	}
-	since := d.now()
+	since := d.generation.Now()
 	row, err := d.store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
 	if errors.Is(err, store.ErrNotFound) {
-		d.remember(since, func() { d.unknown.Add(id, struct{}{}) })
+		d.generation.Remember(since, func() { d.unknown.Add(id, struct{}{}) })
 	}
 	if err != nil {
 		return "", KeyRecord{}, err
@@ -134,7 +114,7 @@ func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, erro
 	if err != nil {
 		return "", KeyRecord{}, err
 	}
-	d.remember(since, func() { d.keys.Add(id, keyEntry{row.Org, record}) })
+	d.generation.Remember(since, func() { d.keys.Add(id, keyEntry{row.Org, record}) })
 	return row.Org, record, nil
 }
 
@@ -158,13 +138,13 @@ func (d *Directory) Subject(ctx context.Context, org, principal string, with ...
 	if s, ok := d.subjects.Get(key); ok {
 		return s, nil
 	}
-	since := d.now()
+	since := d.generation.Now()
 	bindings, err := d.bindings(ctx, org, append([]string{principal}, with...))
 	if err != nil {
 		return nil, err
 	}
 	s := authz.NewSubject(org, principal, bindings)
-	d.remember(since, func() { d.subjects.Add(key, s) })
+	d.generation.Remember(since, func() { d.subjects.Add(key, s) })
 	return s, nil
 }
 

@@ -53,6 +53,11 @@ func served(t *testing.T) []asked {
 			out = append(out, asked{id: action.Operation, operation: action.Asks, resources: resources, kind: k})
 		}
 	}
+	for _, c := range server.Calls() {
+		if c.Asks != nil {
+			out = append(out, asked{id: c.Operation, operation: c.Asks.Operation, resources: []string{c.Asks.Resource}})
+		}
+	}
 	slices.SortFunc(out, func(a, b asked) int { return strings.Compare(a.id, b.id) })
 	return out
 }
@@ -61,7 +66,7 @@ func served(t *testing.T) []asked {
 // served, and each asks for something.
 func TestServed(t *testing.T) {
 	t.Parallel()
-	e, err := engine.New(engine.Config{Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

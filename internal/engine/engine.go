@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/token"
@@ -36,10 +38,11 @@ type Config struct {
 	// headers that tell of limits. Without an error leave is called when the
 	// request has ended, however it ends.
 	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
-	// ClientAddress returns the address that a request comes from, for the
-	// audit log; nil means that nothing is said of it.
-	ClientAddress func(r *http.Request) netip.Addr
-	Tokens        api.PageTokens
+	// Filters returns the IP filters of an organization, and Client the address
+	// that a request comes from, or the zero Addr where that is not known.
+	Filters func(ctx context.Context, org string) (*ipfilter.Table, error)
+	Client  func(r *http.Request) netip.Addr
+	Tokens  api.PageTokens
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys
 	Hasher      authn.Hasher

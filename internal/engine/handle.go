@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -32,6 +34,11 @@ type request struct {
 	// decided of it.
 	object   *Object
 	decision *audit.Authorization
+	// filters are the IP filters of the caller's organization, client is the
+	// address that they are asked about, group the operation group.
+	filters *ipfilter.Table
+	client  netip.Addr
+	group   string
 }
 
 // Answer is what an operation answers when it succeeds.
@@ -83,8 +90,8 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		return nil, nil, err
 	}
 
-	// 4 and 5. What came of it is in the audit log before it is told: a change
-	// has written its event with itself.
+	// What came of it is in the audit log before it is told: a change has written
+	// its event with itself.
 	answer, err := e.answer(ctx, q, to, params)
 	if err != nil {
 		e.recordFailure(ctx, q, err)
@@ -94,9 +101,18 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	return answer, caller, err
 }
 
+// answer takes the steps of a request that was admitted.
 func (e *Engine) answer(ctx context.Context, q *request, to route, params operation.Params) (*Answer, error) {
-	// 4. Decode.
+	// 4. IP filters: those of the caller's organization. Those of an environment
+	// are asked about in step 6, where it is known what the request is about.
 	var err error
+	if q.caller != nil {
+		if err := e.admitOrganization(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+
+	// 5. Decode.
 	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
 		return nil, err
 	}
@@ -107,7 +123,7 @@ func (e *Engine) answer(ctx context.Context, q *request, to route, params operat
 		return nil, err
 	}
 
-	// 5. Authorize, validate, write and render: in one transaction for a
+	// 6. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
@@ -142,20 +158,28 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		o, row, err := e.load(ctx, from.Get, q)
+		o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id)
+		stored := o == nil
+		if stored && err == nil {
+			o, _, err = e.load(ctx, from.Get, q)
+		}
 		if err != nil {
 			return nil, err
 		}
+		q.object = o
 		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
 		if q.verb == Read {
-			return &Answer{Status: q.op.Success, Body: row.Body}, nil
+			return &Answer{Status: q.op.Success, Body: o.stored}, nil
+		}
+		if !stored {
+			return nil, api.New(api.BadRequest, fmt.Sprintf("The %s '%s' is built in; it cannot be changed or deleted", q.kind.Name, q.id))
 		}
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC(), request: q}
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC(), request: q}
 		var err error
 		switch q.verb {
 		case Create:
@@ -195,11 +219,12 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 	return o, row, err
 }
 
-// authorize asks the decision function about an object that exists. Who may
-// not even see it gets the answer of an object that does not exist.
+// authorize asks the decision function about an object that exists, and then
+// the IP filters of its environment. Who may not even see it gets the answer of
+// an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
 	if q.decided(operation, q.kind.guards(Read, o), q.kind.allows(q.caller, operation, Read, o)) {
-		return nil
+		return q.admit(q.kind, Read, o)
 	}
 	if !q.kind.VisibleTo(q.caller, o) {
 		return q.kind.missing(q.id)

@@ -188,8 +188,8 @@ func readableValue(f *Field, v any) (_ any, ok bool) {
 // hands it on with audit.WithActor or in an event for Record.
 func (e *Engine) Actor(r *http.Request) *audit.Actor {
 	a := &audit.Actor{RequestID: api.RequestID(r.Context())}
-	if e.ClientAddress != nil {
-		a.Client = e.ClientAddress(r)
+	if e.Client != nil {
+		a.Client = e.Client(r)
 	}
 	return a
 }

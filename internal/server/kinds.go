@@ -13,6 +13,9 @@ func Kinds() []*engine.Kind {
 		iam.GroupMapping,
 		iam.APIKey,
 		iam.Invitation,
+		iam.IPFilter,
+		iam.IPFilterSuspension,
+		iam.IPGroup,
 		iam.RoleBinding,
 		iam.ServiceAccount,
 		iam.User,
@@ -20,5 +23,13 @@ func Kinds() []*engine.Kind {
 		org.Organization,
 		quota.Applied,
 		quota.Scope,
+	}
+}
+
+// Calls is the table of the operations that belong to no kind, sorted by their
+// IDs.
+func Calls() []*engine.Call {
+	return []*engine.Call{
+		iam.IPFilterSummary,
 	}
 }
