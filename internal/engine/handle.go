@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/audit"
@@ -103,6 +105,10 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 
 // answer takes the steps of a request that was admitted.
 func (e *Engine) answer(ctx context.Context, q *request, to route, params operation.Params) (*Answer, error) {
+	if err := checkScopes(q.caller, q.op.Scopes); err != nil {
+		return nil, err
+	}
+
 	// 4. IP filters: those of the caller's organization. Those of an environment
 	// are asked about in step 6, where it is known what the request is about.
 	var err error
@@ -247,6 +253,18 @@ func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object)
 		}
 	}
 	return false
+}
+
+// checkScopes refuses a token that was not granted what the operation asks for.
+// The challenge is that of RFC 6750.
+func checkScopes(caller *authn.Caller, needed []string) error {
+	for _, scope := range needed {
+		if !slices.Contains(caller.Scopes, scope) {
+			return api.New(api.InsufficientScope, "This operation takes a token with the scope "+scope).
+				WithHeader("WWW-Authenticate", fmt.Sprintf("Bearer error=%q, scope=%q", api.InsufficientScope.Name, strings.Join(needed, " ")))
+		}
+	}
+	return nil
 }
 
 func unauthenticated(err error) bool {

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/quota"
 )
 
@@ -21,15 +24,18 @@ func Kinds() []*engine.Kind {
 		iam.User,
 		org.Environment,
 		org.Organization,
+		partner.Entitlement,
+		partner.Organization,
+		partner.Partner,
 		quota.Applied,
 		quota.Scope,
 	}
 }
 
-// Calls is the table of the operations that belong to no kind, sorted by their
-// IDs.
+// Calls is the table of the operations that belong to no kind.
 func Calls() []*engine.Call {
-	return []*engine.Call{
-		iam.IPFilterSummary,
-	}
+	return slices.Concat(
+		[]*engine.Call{iam.IPFilterSummary},
+		partner.Calls(),
+	)
 }

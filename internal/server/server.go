@@ -31,6 +31,7 @@ import (
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -177,7 +178,13 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(directory.Changed)
 	filters := iam.NewFilterDirectory(s)
 	s.Watch(filters.Changed)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
+	signingKeys := token.NewKeys(s, time.Now)
+	authenticator := &authn.Authenticator{
+		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
+		Tokens: map[string]authn.TokenReader{
+			operation.PartnerToken: partner.TokenReader(s, signingKeys),
+		},
+	}
 	e, err := engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
@@ -187,7 +194,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Filters:     filters.Table,
 		Client:      func(*http.Request) netip.Addr { return netip.Addr{} },
 		Tokens:      api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys: token.NewKeys(s, time.Now),
+		SigningKeys: signingKeys,
 		Hasher:      authenticator.Hasher,
 		Now:         time.Now, Log: log,
 	})
