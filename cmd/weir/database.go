@@ -34,6 +34,8 @@ func openStore(cmd *cobra.Command, k *koanf.Koanf, log *slog.Logger) (store.Stor
 // openEngine opens the database as openStore does. The engine's Store is to be
 // closed.
 func openEngine(cmd *cobra.Command) (*engine.Engine, error) {
+	// The audit log says that it was the operator.
+	cmd.SetContext(audit.As(cmd.Context(), audit.Operator))
 	k, log, err := loadWithLog(cmd)
 	if err != nil {
 		return nil, err
@@ -53,14 +55,12 @@ func openEngine(cmd *cobra.Command) (*engine.Engine, error) {
 // onOrganization opens the database for the time of work on the organization
 // that --organization names, or on the first one.
 func onOrganization(cmd *cobra.Command, work func(e *engine.Engine, organization string) error) error {
-	// The audit log says that it was the operator.
-	ctx := audit.As(cmd.Context(), audit.Operator)
-	cmd.SetContext(ctx)
 	e, err := openEngine(cmd)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Store.Close() }()
+	ctx := cmd.Context()
 	organization, _ := cmd.Flags().GetString("organization")
 	if organization == "" {
 		if organization, err = bootstrap.FirstOrganization(ctx, e.Store); err != nil {

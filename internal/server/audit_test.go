@@ -25,6 +25,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/weirtest"
@@ -633,6 +634,38 @@ func TestAuditIsNotFlooded(t *testing.T) {
 	}
 	if limited < 20 || failed != 40-limited {
 		t.Errorf("%d requests were turned away, and %d failures are in the log", limited, failed)
+	}
+}
+
+// Tokens of partners are in the log, those that are refused too.
+func TestAuditOfPartnerTokens(t *testing.T) {
+	t.Parallel()
+	_, w := start(t, "")
+	client := newPartner(t, w.Engine)
+	id, secret := client.id, client.secret
+	for _, c := range []struct {
+		secret, grant                  string
+		status                         int
+		authentication, result, client string
+	}{
+		{secret, "client_credentials", http.StatusOK, "SUCCESS", "SUCCESS", id},
+		{"not-the-secret", "client_credentials", http.StatusUnauthorized, "FAILURE", "FAILURE", ""},
+		{secret, "password", http.StatusBadRequest, "UNSET", "FAILURE", ""},
+	} {
+		resp, err := http.PostForm(w.URL+partner.TokenPath, url.Values{"grant_type": {c.grant}, "client_id": {id}, "client_secret": {c.secret}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		e := lastEvent(t, w)
+		a := e.Data.AuthenticationInfo
+		if _, who := e.Data.Principal(); resp.StatusCode != c.status || e.Data.MethodName != "CreatePartnerToken" || a.Result != c.authentication ||
+			e.Data.Result.Status != c.result || who != c.client || a.Credentials.IDSecretCredentials.CredentialID != id {
+			t.Errorf("%d, and the event is %s", resp.StatusCode, e.Raw)
+		}
+		if strings.Contains(string(e.Raw), c.secret) {
+			t.Errorf("the secret is in the event: %s", e.Raw)
+		}
 	}
 }
 
