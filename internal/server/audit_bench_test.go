@@ -66,6 +66,9 @@ func makeAccounts(b *testing.B, s store.Store) {
 	if err := insert(&engine.Object{Kind: org.Organization, Org: id, ID: id, Doc: engine.Doc{"display_name": "Bench"}}); err != nil {
 		b.Fatal(err)
 	}
+	if err := e.SetLimit(b.Context(), id, "iam.max_service_accounts.per_org", engine.MaxLimit); err != nil {
+		b.Fatal(err)
+	}
 	var n atomic.Int64
 	b.SetParallelism(16)
 	b.ReportAllocs()
