@@ -97,8 +97,7 @@ func (e *Engine) save(ctx context.Context, w *Write) error {
 	if !bytes.Equal(o.render(false), o.stored) {
 		o.Updated = w.Now
 	}
-	_, err := e.write(ctx, w, before, o)
-	return err
+	return e.write(ctx, w, before, o)
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
@@ -122,7 +121,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		_, err := e.write(ctx, w, nil, o)
+		err := e.write(ctx, w, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -169,8 +168,7 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	}
 	w.New.Updated = w.Now
 	var taken *store.ErrTaken
-	body, err = e.write(ctx, w, old, w.New)
-	switch {
+	switch err := e.write(ctx, w, old, w.New); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
@@ -311,7 +309,7 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 			}
 		}
 		d.Deleted = cause.Now
-		if _, err := e.write(ctx, &w, d, nil); err != nil {
+		if err := e.write(ctx, &w, d, nil); err != nil {
 			return err
 		}
 	}

@@ -9,8 +9,10 @@ import (
 // write makes the change from before to after, counts it, and appends the event
 // that tells of it to the audit log. Nil for before is an insert, nil for after
 // a deletion. Every change of every object comes through here, so that none is
-// forgotten. It returns the document as it is stored.
-func (e *Engine) write(ctx context.Context, w *Write, before, after *Object) (body []byte, err error) {
+// forgotten.
+func (e *Engine) write(ctx context.Context, w *Write, before, after *Object) error {
+	var body []byte
+	var err error
 	o := after
 	if o == nil {
 		o = before
@@ -27,7 +29,7 @@ func (e *Engine) write(ctx context.Context, w *Write, before, after *Object) (bo
 		}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if before, after := before.shares(), after.shares(); len(before)+len(after) > 0 {
 		w.Tx.Tally(key, before, after)
@@ -35,7 +37,7 @@ func (e *Engine) write(ctx context.Context, w *Write, before, after *Object) (bo
 	if after != nil {
 		after.stored = body
 	}
-	return body, w.Tx.Append(e.change(ctx, w, body).Entry())
+	return w.Tx.Append(e.change(ctx, w, body).Entry())
 }
 
 // change is the event of a change that succeeds; body is the object as it is
