@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/server"
@@ -49,6 +51,14 @@ const (
 	azureAuthorityURL  = "azure-authority-url"
 	gcpCredentialsURL  = "gcp-credentials-url"
 	azureClientSecret  = "azure-client-secret"
+	auditSink          = "audit-sink"
+	auditRetention     = "audit-retention"
+	auditMaxSize       = "audit-max-size"
+	auditFileSize      = "audit-file-size"
+	auditFileAge       = "audit-file-age"
+	auditFileCount     = "audit-file-count"
+	auditCA            = "audit-ca"
+	auditHTTPBatch     = "audit-http-batch"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -73,7 +83,7 @@ var secret = []string{azureClientSecret, bootstrapAPISecret, bootstrapPassword}
 
 // lists are the settings with several values, separated by commas in the
 // environment.
-var lists = []string{cloudCheck, trustedProxy}
+var lists = []string{auditSink, cloudCheck, trustedProxy}
 
 func storeFlags(f *pflag.FlagSet) {
 	f.String(configFile, "", "read settings from this YAML `file`; its keys are the names of these flags")
@@ -106,6 +116,14 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(awsSTSURL, "", "`URL` of AWS's Security Token Service, in place of its own")
 	f.String(azureAuthorityURL, "", "`URL` of Microsoft Entra ID, in place of its own")
 	f.String(gcpCredentialsURL, "", "`URL` of Google's IAM Service Account Credentials API, in place of its own")
+	f.StringSlice(auditSink, []string{"file:audit/audit.jsonl"}, "`URL` that the audit log is delivered to; may be repeated: file:PATH in the data directory or file:///PATH, stdout:, https://host/path, kafka://host:9092/topic; none keeps it in the database alone")
+	f.Duration(auditRetention, 30*24*time.Hour, "how long events of the audit log are kept in the database, delivered or not; 0 for no bound")
+	f.Int(auditMaxSize, 1024, "how many `MiB` of events are kept in the database, delivered or not; 0 for no bound")
+	f.Int(auditFileSize, 100, "size in `MiB` at which a new audit file is begun; 0 for no bound")
+	f.Duration(auditFileAge, 24*time.Hour, "age at which a new audit file is begun; 0 for no bound")
+	f.Int(auditFileCount, 30, "how many full audit files are kept; 0 for all of them")
+	f.String(auditCA, "", "PEM `file` with the certificates that servers of audit sinks are trusted by; those of the system by default")
+	f.Bool(auditHTTPBatch, false, "send many events in one request to the HTTP endpoints of --audit-sink, as a CloudEvents batch")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
 }
 
@@ -176,6 +194,8 @@ func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {
 			_, err = strconv.Atoi(text)
 		case "bool":
 			_, err = strconv.ParseBool(text)
+		case "duration":
+			_, err = time.ParseDuration(text)
 		}
 		if err != nil && k.Exists(f.Name) {
 			problems = append(problems, fmt.Errorf("--%s %q is not of the type %s", f.Name, text, f.Value.Type()))
@@ -199,6 +219,12 @@ func serverConfig(k *koanf.Koanf) server.Config {
 			Ask:      several(k, cloudCheck), AzureClientSecret: k.String(azureClientSecret),
 			AWSSTSURL: k.String(awsSTSURL), AzureAuthorityURL: k.String(azureAuthorityURL), GCPCredentialsURL: k.String(gcpCredentialsURL),
 		},
+		Audit: delivery.Options{
+			Sinks:     slices.DeleteFunc(several(k, auditSink), func(s string) bool { return s == noSink }),
+			FileBytes: k.Int64(auditFileSize) << 20, FileAge: k.Duration(auditFileAge), FileCount: k.Int(auditFileCount),
+			CAFile: k.String(auditCA), HTTPBatch: k.Bool(auditHTTPBatch),
+			Retain: delivery.Bounds{Age: k.Duration(auditRetention), Bytes: k.Int64(auditMaxSize) << 20},
+		},
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
@@ -206,6 +232,9 @@ func serverConfig(k *koanf.Koanf) server.Config {
 		},
 	}
 }
+
+// noSink stands for no audit sink.
+const noSink = "none"
 
 // several reads a setting with several values, which a file may also give as
 // one text with commas.
@@ -254,6 +283,11 @@ func configCommand() *cobra.Command {
 			}
 			settings[databaseURL] = maskURL(k.String(databaseURL))
 			settings[smtpURL] = maskURL(k.String(smtpURL))
+			var sinks []string
+			for _, sink := range several(k, auditSink) {
+				sinks = append(sinks, maskSink(sink))
+			}
+			settings[auditSink] = sinks
 			delete(settings, "help")
 			out, err := yaml.Parser().Marshal(settings)
 			if err != nil {
@@ -289,6 +323,27 @@ func maskURL(text string) string {
 		}
 	}
 	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// maskSink hides what is secret in the URL of an audit sink: who signs in, and
+// the values of parameters, which may be tokens.
+func maskSink(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return mask
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), mask)
+	} else if u.User != nil {
+		u.User = url.User(mask) // a token, maybe
+	}
+	if query := u.Query(); u.Scheme != "kafka" && len(query) > 0 {
+		for name := range query {
+			query.Set(name, mask)
+		}
+		u.RawQuery = query.Encode()
+	}
 	return u.String()
 }
 

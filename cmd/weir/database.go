@@ -3,11 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
+	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/org"
@@ -16,20 +19,28 @@ import (
 	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
-// openEngine opens the database of a server, which may be running, for a command
-// of the operator. Its Store is to be closed.
-func openEngine(cmd *cobra.Command) (*engine.Engine, error) {
-	k, log, err := loadWithLog(cmd)
-	if err != nil {
-		return nil, err
-	}
+// openStore opens the database of a server, which may be running, for a command
+// of the operator, with the settings and the log that the command has loaded.
+func openStore(cmd *cobra.Command, k *koanf.Koanf, log *slog.Logger) (store.Store, error) {
 	if k.String(databaseURL) == "" {
 		// Opening would make an empty database where there is none.
 		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
 			return nil, errNoDatabase
 		}
 	}
-	s, err := server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
+	return server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
+}
+
+// openEngine opens the database as openStore does. The engine's Store is to be
+// closed.
+func openEngine(cmd *cobra.Command) (*engine.Engine, error) {
+	// The audit log says that it was the operator.
+	cmd.SetContext(audit.As(cmd.Context(), audit.Operator))
+	k, log, err := loadWithLog(cmd)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openStore(cmd, k, log)
 	if err != nil {
 		return nil, err
 	}
@@ -44,12 +55,12 @@ func openEngine(cmd *cobra.Command) (*engine.Engine, error) {
 // onOrganization opens the database for the time of work on the organization
 // that --organization names, or on the first one.
 func onOrganization(cmd *cobra.Command, work func(e *engine.Engine, organization string) error) error {
-	ctx := cmd.Context()
 	e, err := openEngine(cmd)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Store.Close() }()
+	ctx := cmd.Context()
 	organization, _ := cmd.Flags().GetString("organization")
 	if organization == "" {
 		if organization, err = bootstrap.FirstOrganization(ctx, e.Store); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
@@ -114,6 +115,7 @@ func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) 
 		return false, err
 	}
 	created := false
+	ctx = audit.As(ctx, "bootstrap")
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		var err error
 		if created, err = tx.PutSetting(ctx, settingFirstOrganization, []byte(c.OrganizationID)); err != nil || !created {
@@ -189,6 +191,7 @@ func NewKey(ctx context.Context, e *engine.Engine, organization, owner string) (
 		return "", "", "", fmt.Errorf("the owner %q does not exist, or is a user who has not accepted the invitation yet", owner)
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
+	ctx = audit.As(ctx, audit.Operator)
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		tx.Overdraw()
 		return insertKey(ctx, e, tx, organization, owner, id, secret)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
@@ -39,6 +40,10 @@ type Call struct {
 	// Codes are the errors that Do answers with, beside those that every
 	// operation can.
 	Codes []*api.Code
+	// Method is its name in the audit log; by default the operation's ID. Each
+	// call that is no GET is in the log, without its body, which may hold
+	// secrets.
+	Method string
 	// Do does it. It opens its own transactions.
 	Do func(ctx context.Context, c *Calling) (*Answer, error)
 }
@@ -50,6 +55,9 @@ type Calling struct {
 	Request *http.Request
 	// Caller is nil for an operation that asks for no credentials.
 	Caller *authn.Caller
+	// Actor is who the audit log will say has made the call. Where an operation
+	// asks for no credentials, Do fills in what it finds out.
+	Actor *audit.Actor
 	// Params are the parameters in the path, Query those behind it.
 	Params operation.Params
 	Query  url.Values
@@ -76,7 +84,7 @@ func Document(fields []Field, doc Doc) []byte {
 
 // call takes a Call's own steps, in place of those of a verb.
 func (e *Engine) call(ctx context.Context, q *request, call *Call, params operation.Params) (*Answer, error) {
-	c := &Calling{Engine: e, Request: q.Request, Caller: q.caller, Params: params, Query: q.query, Success: q.op.Success}
+	c := &Calling{Engine: e, Request: q.Request, Caller: q.caller, Params: params, Query: q.query, Success: q.op.Success, Actor: audit.ActorOf(ctx)}
 	var problems []api.Problem
 	if call.Body != nil {
 		c.Body, problems = merge(call.Body, nil, q.body, "")
@@ -89,8 +97,9 @@ func (e *Engine) call(ctx context.Context, q *request, call *Call, params operat
 				return nil, err
 			}
 		}
-		if !c.Allows(p.Operation, p.Resource, on) {
-			return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
+		guards := []Guard{{Resource: p.Resource, On: on}}
+		if !q.decided(p.Operation, guards, c.Allows(p.Operation, p.Resource, on)) {
+			return nil, denied(p.Operation, guards)
 		}
 		if err := q.admitTo(on); err != nil {
 			return nil, err

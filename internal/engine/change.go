@@ -33,9 +33,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
-	if !k.mayCreate(q.caller, w.New) {
-		p := k.permission(Create)
-		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
+	p := k.permission(Create)
+	on := []Guard{{Resource: p.Resource, On: crn.PatternOf(k.scope(w.New))}}
+	if !q.decided(p.Operation, on, k.mayCreate(q.caller, w.New)) {
+		return nil, denied(p.Operation, on)
 	}
 	if err := q.admit(k, Create, w.New); err != nil {
 		return nil, err
@@ -81,17 +82,22 @@ func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
 // that is under way and holds its lock. What changes in Private alone is no
 // update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
+	return e.save(ctx, &Write{Engine: e, Tx: tx, Verb: Update, New: o, Now: e.Now().UTC()})
+}
+
+func (e *Engine) save(ctx context.Context, w *Write) error {
+	o := w.New
 	before, err := e.before(o)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(o.as(o.Kind.stored()).render(false), o.stored) {
-		o.Updated = e.Now().UTC()
+		o.Updated = w.Now
 	}
-	if err := e.keep(ctx, tx, before, o); err != nil {
+	if err := e.write(ctx, w, before, o); err != nil {
 		return err
 	}
-	return e.tellUsages(ctx, tx, o.Org, before, o)
+	return e.tellUsages(ctx, w.Tx, o.Org, before, o)
 }
 
 // before is a changed object as it was read, where that matters: to quotas, and
@@ -124,7 +130,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := e.keep(ctx, w.Tx, nil, o)
+		err := e.write(ctx, w, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -170,11 +176,11 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	// included, so that repeating a request is harmless.
 	body := w.New.render(false)
 	if string(body) == string(row.Body) && string(w.New.Private) == string(old.Private) {
-		return q.answer(body), nil
+		return q.answer(body), w.Tx.Append(e.change(ctx, w, body).Entry())
 	}
 	w.New.Updated = w.Now
 	var taken *store.ErrTaken
-	switch err := e.keep(ctx, w.Tx, old, w.New); {
+	switch err := e.write(ctx, w, old, w.New); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
@@ -286,7 +292,7 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 		if err := retire(ctx, w); err != nil {
 			return nil, err
 		}
-		if err := e.Save(ctx, w.Tx, w.New); err != nil {
+		if err := e.save(ctx, w); err != nil {
 			return nil, err
 		}
 		return q.answer(w.New.render(false)), nil
@@ -310,15 +316,15 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 		return err
 	}
 	for _, d := range doomed {
+		w := *cause
+		w.Old, w.New = d, nil
 		if hook := d.Kind.hooks().BeforeDelete; hook != nil {
-			w := *cause
-			w.Old, w.New = d, nil
 			if err := hook(ctx, &w); err != nil {
 				return err
 			}
 		}
 		d.Deleted = cause.Now
-		if err := e.keep(ctx, cause.Tx, d, nil); err != nil {
+		if err := e.write(ctx, &w, d, nil); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/cloudaccess"
@@ -62,6 +64,8 @@ type Engine struct {
 	routes map[string]route
 	// users are the kinds whose objects others tell of in their Usages.
 	users map[*Kind]bool
+	// audited remembers which credentials the audit log has of late.
+	audited *lru.Cache[presented, time.Time]
 }
 
 // route is a kind with a verb or an action, or else a call.
@@ -76,7 +80,11 @@ type route struct {
 // New checks the table of kinds and returns the engine for it. An error means
 // a mistake in a definition.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}}
+	audited, err := lru.New[presented, time.Time](rememberedCredentials)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}, audited: audited}
 	var problems []error
 	serve := func(id string, to route) {
 		if _, dup := e.routes[id]; dup {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/ipfilter"
@@ -26,11 +27,16 @@ type request struct {
 	verb   Verb
 	action *Action
 	check  *Check
+	call   *Call
 	id     string
 	parent string
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
+	// object is what the path names, once it was read; decision is what was
+	// decided of it.
+	object   *Object
+	decision *audit.Authorization
 	// filters are the IP filters of the caller's organization, client is the
 	// address that they are asked about, group the operation group.
 	filters *ipfilter.Table
@@ -55,7 +61,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check, call: to.call}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -80,31 +86,48 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		}
 		defer leave()
 	}
+	q.caller = caller
+	ctx := audit.WithActor(r.Context(), e.actor(r, caller, err))
 	if err != nil {
+		e.recordFailure(ctx, q, err)
 		return nil, nil, err
 	}
-	q.caller = caller
-	if err := checkScopes(caller, op.Scopes); err != nil {
-		return nil, caller, err
+
+	// What came of it is in the audit log before it is told: a change has written
+	// its event with itself.
+	answer, err := e.answer(ctx, q, to, params)
+	if err != nil {
+		e.recordFailure(ctx, q, err)
+	} else {
+		e.recordSuccess(ctx, q)
+	}
+	return answer, caller, err
+}
+
+// answer takes the steps of a request that was admitted.
+func (e *Engine) answer(ctx context.Context, q *request, to route, params operation.Params) (*Answer, error) {
+	if err := checkScopes(q.caller, q.op.Scopes); err != nil {
+		return nil, err
 	}
 
 	// 4. IP filters: those of the caller's organization. Those of an environment
 	// are asked about in step 6, where it is known what the request is about.
-	if caller != nil {
-		if err := e.admitOrganization(r.Context(), q); err != nil {
-			return nil, caller, err
+	var err error
+	if q.caller != nil {
+		if err := e.admitOrganization(ctx, q); err != nil {
+			return nil, err
 		}
 	}
 
 	// 5. Decode.
-	if q.query, err = api.ParseQuery(r.URL.RawQuery); err != nil {
-		return nil, caller, err
+	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
+		return nil, err
 	}
-	if !api.AcceptsJSON(r.Header.Values("Accept")) {
-		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
+	if !api.AcceptsJSON(q.Header.Values("Accept")) {
+		return nil, api.New(api.NotAcceptable, "The Accept header must allow application/json")
 	}
-	if q.body, err = to.readBody(r); err != nil {
-		return nil, caller, err
+	if q.body, err = to.readBody(q.Request); err != nil {
+		return nil, err
 	}
 
 	// 6. Authorize, validate, write and render: in one transaction for a
@@ -112,11 +135,11 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
 	if to.call != nil {
-		answer, err = e.call(r.Context(), q, to.call, params)
+		answer, err = e.call(ctx, q, to.call, params)
 	} else {
-		answer, err = e.perform(r.Context(), q)
+		answer, err = e.perform(ctx, q)
 	}
-	return answer, caller, e.exceeded(err)
+	return answer, e.exceeded(err)
 }
 
 // readBody reads the request's body where the operation has one.
@@ -143,7 +166,6 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	}
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
-	var found *Object
 	if q.verb != Create {
 		from, err := e.reader(ctx, q)
 		if err != nil {
@@ -158,7 +180,7 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		found = o
+		q.object = o
 		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
@@ -175,8 +197,8 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC()}
-		err := e.lockUsed(ctx, tx, q, found)
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC(), request: q}
+		err := e.lockUsed(ctx, tx, q, q.object)
 		if err != nil {
 			return err
 		}
@@ -249,6 +271,7 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 		return nil, nil, err
 	}
 	o, err := q.kind.Decode(row)
+	q.object = o
 	return o, row, err
 }
 
@@ -256,7 +279,7 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 // the IP filters of its environment. Who may not even see it gets the answer of
 // an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
-	if q.kind.allows(q.caller, operation, Read, o) {
+	if q.decided(operation, q.kind.guards(Read, o), q.kind.allows(q.caller, operation, Read, o)) {
 		return q.admit(q.kind, Read, o)
 	}
 	if !q.kind.VisibleTo(q.caller, o) {

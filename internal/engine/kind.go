@@ -113,6 +113,12 @@ type Kind struct {
 	Pages Pages
 	// Parameters are query parameters beside filters and paging.
 	Parameters map[Verb][]Parameter
+	// Methods names the verbs in the audit log where the names do not follow
+	// from Name: by default CreateServiceAccount, UpdateServiceAccount,
+	// DeleteServiceAccount, GetServiceAccount and, for list, GetServiceAccounts.
+	// Noun takes the place of Name there: "APIKey".
+	Methods map[Verb]string
+	Noun    string
 	// Codes are the errors that the hooks of a verb answer with, beside those
 	// that every such operation can.
 	Codes map[Verb][]*api.Code
@@ -153,6 +159,8 @@ type Action struct {
 	Asks string
 	// Fields are what the body may hold.
 	Fields []Field
+	// Method is its name in the audit log; by default that of the update.
+	Method string
 	// Apply changes w.New as the body says.
 	Apply func(ctx context.Context, w *Write, body Doc) error
 }
@@ -246,6 +254,9 @@ type Write struct {
 	// Old is the object before, nil on create; New the object after, nil on
 	// delete.
 	Old, New *Object
+
+	// request is the one that the change is part of, nil outside one.
+	request *request
 }
 
 // Verb is one of the five operations that the engine derives.

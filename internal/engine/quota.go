@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -127,7 +128,12 @@ func (e *Engine) SetLimit(ctx context.Context, org, code string, limit int64) er
 	if limit < 0 || limit > MaxLimit {
 		return fmt.Errorf("a limit is a whole number from 0 to %d", MaxLimit)
 	}
-	return e.Store.Update(ctx, func(tx store.Tx) error { return tx.PutLimit(ctx, org, code, limit) })
+	return e.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.PutLimit(ctx, org, code, limit); err != nil {
+			return err
+		}
+		return tx.Append(e.limitEvent(ctx, org, code, fmt.Appendf(nil, `{"limit":%d}`, limit)))
+	})
 }
 
 // ResetLimit makes the default limit hold again in an organization.
@@ -136,45 +142,21 @@ func (e *Engine) ResetLimit(ctx context.Context, org, code string) error {
 		return fmt.Errorf("there is no quota %q", code)
 	}
 	return e.Store.Update(ctx, func(tx store.Tx) error {
-		_, err := tx.DeleteLimit(ctx, org, code)
-		return err
+		if changed, err := tx.DeleteLimit(ctx, org, code); err != nil || !changed {
+			return err
+		}
+		return tx.Append(e.limitEvent(ctx, org, code, []byte(`{"limit":null}`)))
 	})
 }
 
-// keep writes the change from before to after, and counts it. Nil for before
-// is an insert, nil for after a deletion. All rows are written here, so that
-// none is forgotten in the counting.
-func (e *Engine) keep(ctx context.Context, tx store.Tx, before, after *Object) error {
-	o := after
-	if o == nil {
-		o = before
-	}
-	key := o.Key()
-	var err error
-	switch {
-	case after == nil:
-		err = tx.Delete(ctx, key, before.Deleted)
-	case before == nil:
-		err = after.write(ctx, tx.Insert, e.entries(after))
-	default:
-		err = after.write(ctx, tx.Update, e.entries(after))
-	}
-	if err != nil {
-		return err
-	}
-	if before, after := before.shares(), after.shares(); len(before)+len(after) > 0 {
-		tx.Tally(key, before, after)
-	}
-	return nil
-}
-
-func (o *Object) write(ctx context.Context, write func(context.Context, *store.Row, []store.Entry) error, entries []store.Entry) error {
-	row := o.row()
-	err := write(ctx, row, entries)
-	if err == nil {
-		o.stored = row.Body
-	}
-	return err
+// limitEvent is for the audit log. A limit is no object of the API.
+func (e *Engine) limitEvent(ctx context.Context, org, code string, submitted []byte) store.Event {
+	root := OrganizationCRN(org)
+	return (&audit.Event{
+		ID: audit.NewID(), Time: e.Now().UTC(), Organization: org, Method: "SetQuotaLimit", Access: audit.Unknown,
+		Resource: root.String(), Resources: []audit.Resource{audit.ResourceOf(root, "QUOTA", code)},
+		Actor: audit.ActorOf(ctx), Submitted: submitted,
+	}).Entry()
 }
 
 // shares are what the object, which may be nil, counts for.

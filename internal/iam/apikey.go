@@ -29,6 +29,7 @@ var APIKey = &engine.Kind{
 		engine.Update: "updateIamV2ApiKey",
 		engine.Delete: "deleteIamV2ApiKey",
 	},
+	Noun:      "APIKey",
 	ID:        engine.IDShape{Length: authn.KeyIDLength, Alphabet: random.UpperAlphanumeric},
 	Segment:   "api-key",
 	Under:     underOwner,

@@ -28,6 +28,7 @@ var GroupMapping = &engine.Kind{
 		engine.Update: "updateIamV2SsoGroupMapping",
 		engine.Delete: "deleteIamV2SsoGroupMapping",
 	},
+	Noun:     "SSOGroupMapping",
 	ID:       groupMappingID.ID,
 	Segment:  groupMappingID.Segment,
 	Resource: "GroupMapping",

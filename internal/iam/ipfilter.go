@@ -29,7 +29,7 @@ const ipFilterKey = "iam/v2.IpFilter"
 // scope cannot be changed: the provider of Terraform refuses to, and a filter
 // that moved would slip from who may change it. (facts, semantics 4)
 var IPFilter = &engine.Kind{
-	Group: "iam", Version: "v2", Name: "IpFilter",
+	Group: "iam", Version: "v2", Name: "IpFilter", Noun: "IPFilter",
 	Description: "An IP filter lets requests from the networks of its IP groups through to the operations that it covers, in the organization or one environment. Filters add up. Where no filter covers an operation, requests from everywhere are let through.",
 	Path:        "/iam/v2/ip-filters",
 	Operations: map[engine.Verb]string{

@@ -22,7 +22,7 @@ const (
 // long as it is there. It is no part of the API: an operator makes it on the
 // server's own machine, as the way back in for who shut everybody out.
 var IPFilterSuspension = &engine.Kind{
-	Group: "iam", Version: "v2", Name: "IpFilterSuspension",
+	Group: "iam", Version: "v2", Name: "IpFilterSuspension", Noun: "IPFilterSuspension",
 	Description: "A suspension switches the IP filters of its organization off.",
 	Path:        "/iam/v2/ip-filter-suspensions",
 	ID:          engine.IDShape{Prefix: "ipfs-", Length: 10, Alphabet: random.LowerAlphanumeric},

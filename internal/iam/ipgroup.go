@@ -27,7 +27,7 @@ const (
 // document says so. A group that a filter uses stays; the refusal has the words
 // that the CLI looks for.
 var IPGroup = &engine.Kind{
-	Group: "iam", Version: "v2", Name: "IpGroup",
+	Group: "iam", Version: "v2", Name: "IpGroup", Noun: "IPGroup",
 	Description: "An IP group is a list of networks under one name, for IP filters to let in.",
 	Path:        "/iam/v2/ip-groups",
 	Operations: map[engine.Verb]string{

@@ -37,6 +37,7 @@ var RoleBinding = &engine.Kind{
 		engine.Read:   "getIamV2RoleBinding",
 		engine.Delete: "deleteIamV2RoleBinding",
 	},
+	Methods:     map[engine.Verb]string{engine.Delete: "DeleteRoleBindingById"},
 	ID:          engine.IDShape{Prefix: "rb-", Length: 6, Alphabet: random.MixedAlphanumeric},
 	Segment:     "role-binding",
 	Resource:    "RoleBinding",

@@ -40,6 +40,8 @@ var User = &engine.Kind{
 		}},
 		Apply: setAuthType,
 	}},
+	// Users come to be by invitation.
+	Methods:    map[engine.Verb]string{engine.Create: "InviteUser"},
 	ID:         userID.ID,
 	Segment:    userID.Segment,
 	Resource:   "User",

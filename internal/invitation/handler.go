@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
@@ -112,6 +113,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	o, t, err := h.find(r)
 	if err != nil {
+		h.refuse(r, err)
 		h.fail(w, r, err)
 		return
 	}
@@ -135,7 +137,10 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.write(w, r, http.StatusUnprocessableEntity, v)
 		return
 	}
-	if err := h.signUp(r.Context(), t, f); err != nil {
+	who := h.engine.Actor(r)
+	who.Mechanism = audit.InvitationLink
+	who.Organization, who.Principal, who.Credential = o.Org, o.Doc.String("user.id"), o.ID
+	if err := h.signUp(audit.WithActor(r.Context(), who), t, f); err != nil {
 		h.fail(w, r, err)
 		return
 	}
@@ -155,6 +160,20 @@ func (h *Handler) find(r *http.Request) (*engine.Object, token, error) {
 		return nil, t, err
 	}
 	return o, t, iam.InvitationOpen(o, h.engine.Now())
+}
+
+// refuse puts a form with a link that is not valid into the audit log: somebody
+// may be guessing.
+func (h *Handler) refuse(r *http.Request, err error) {
+	if !errors.Is(err, store.ErrNotFound) {
+		return
+	}
+	who := h.engine.Actor(r)
+	who.Mechanism, who.Refused = audit.InvitationLink, "The link is not valid"
+	h.engine.RecordFailure(r.Context(), &audit.Event{
+		Method: "AcceptInvitation", Access: audit.Modification, Actor: who,
+		Resources: []audit.Resource{{Type: audit.TypeOf(iam.Invitation.Name)}},
+	}, api.New(api.ResourceNotFound, who.Refused))
 }
 
 // signUp makes the user active. The hash is made before the transaction, which

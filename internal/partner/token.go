@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
@@ -144,6 +145,7 @@ func (t *TokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		body, err = t.issue(r.Context(), who, req.scope)
 	}
+	t.record(r, req.clientID, who, err)
 	var refused *refusal
 	switch {
 	case err == nil:
@@ -155,6 +157,30 @@ func (t *TokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusUnauthorized, refused)
 	default:
 		write(w, http.StatusBadRequest, refused)
+	}
+}
+
+// record puts the request into the audit log: each token that was given out, and
+// each that was refused.
+func (t *TokenEndpoint) record(r *http.Request, clientID string, who *client, err error) {
+	a := t.Engine.Actor(r)
+	a.Mechanism = audit.HTTPBasic
+	if Partner.ID.Has(clientID) {
+		a.Credential = clientID
+	}
+	if who != nil {
+		a.Organization, a.Principal = who.ID, who.ID
+	}
+	ev := &audit.Event{Organization: a.Organization, Method: "CreatePartnerToken", Access: audit.Unknown, Actor: a}
+	var refused *refusal
+	switch {
+	case err == nil:
+		t.Engine.Record(r.Context(), ev)
+	case errors.As(err, &refused) && refused == errClient:
+		a.Refused = refused.Description
+		t.Engine.RecordFailure(r.Context(), ev, api.New(api.Unauthenticated, refused.Description))
+	case refused != nil:
+		t.Engine.RecordFailure(r.Context(), ev, api.New(api.BadRequest, refused.Description))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/cloudaccess"
@@ -59,6 +60,9 @@ type Config struct {
 
 	// Clouds are who Weir is in the public clouds, and which of them are asked.
 	Clouds cloudaccess.Options
+	// Audit says where the audit log goes. DataDir and PublicURL in it are the
+	// server's own.
+	Audit delivery.Options
 
 	Bootstrap bootstrap.Options
 }
@@ -112,6 +116,12 @@ func (c Config) Check() error {
 	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
+	}
+	if _, err := delivery.ParseSinks(c.Audit.Sinks); err != nil {
+		return fmt.Errorf("--audit-sink: %w", err)
+	}
+	if err := c.Audit.Check(); err != nil {
+		return err
 	}
 	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
 		return errors.New("--proxy-protocol needs --trusted-proxy: the network of the proxies that speak it")

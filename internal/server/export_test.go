@@ -10,12 +10,12 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// UseKinds lets the server serve other kinds than its own, with a clock for
-// page tokens. It must be called before Serve.
+// UseKinds lets the server serve other kinds than its own, with another clock.
+// It must be called before Serve.
 func (s *Server) UseKinds(kinds []*engine.Kind, now func() time.Time) error {
 	config := s.engine.Config
 	config.Kinds = kinds
-	config.Tokens.Now = now
+	config.Tokens.Now, config.Now = now, now
 	e, err := engine.New(config)
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ func newMetrics(s *Server) *metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(s.audit.Collectors()...)
 	return m
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
@@ -73,6 +75,7 @@ type Server struct {
 	limits    *limits
 	metrics   *metrics
 	courier   *invitation.Courier
+	audit     *delivery.Courier
 	suspended *suspensions
 	stopping  atomic.Bool
 }
@@ -130,6 +133,11 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
+	options := s.config.Audit
+	options.DataDir, options.PublicURL = s.config.DataDir, s.URL
+	if s.audit, err = delivery.New(s.store, options, os.Stdout, s.log); err != nil {
+		return err
+	}
 	s.suspended = newSuspensions(s.store, s.log)
 	s.store.Watch(s.suspended.Changed)
 	tlsConfig, err := s.tlsConfig()
@@ -269,6 +277,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	working, endWork := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
+	work.Go(func() { s.audit.Run(working) })
 	work.Go(func() { s.suspended.Run(working) })
 	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)
@@ -303,6 +312,9 @@ func (s *Server) Serve(ctx context.Context) error {
 
 func (s *Server) close() error {
 	_ = s.listener.Close() // closed already when the server ran
+	if s.audit != nil {
+		s.audit.Close()
+	}
 	if s.store == nil {
 		return nil
 	}

@@ -46,16 +46,23 @@ func start(t *testing.T, databaseURL string, options ...weirtest.Option) (*weirt
 	})
 	options = append([]weirtest.Option{weirtest.WithDataDir(dir), weirtest.WithDatabaseURL(databaseURL), noMail}, options...)
 	s := weirtest.Start(t, options...)
+	e := besideServer(t, databaseURL, dir, s.URL)
+	return s, people(t, s.URL, e, enginetest.Caller{Key: s.APIKey, Secret: s.APISecret, Organization: s.OrganizationID})
+}
+
+// besideServer returns an engine on the database of a server that runs.
+func besideServer(t *testing.T, databaseURL, dir, url string) *engine.Engine {
+	t.Helper()
 	st, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	e, err := server.NewEngine(t.Context(), st, s.URL, slog.New(slog.DiscardHandler))
+	e, err := server.NewEngine(t.Context(), st, url, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, people(t, s.URL, e, enginetest.Caller{Key: s.APIKey, Secret: s.APISecret, Organization: s.OrganizationID})
+	return e
 }
 
 // people gives a world its callers, beside the administrator that the first
@@ -116,6 +123,7 @@ func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { auditAgrees(t, w) })
 	return w
 }
 

@@ -3,7 +3,8 @@
 // Everything that the API serves is a [Row]: generic columns that every kind
 // has, the document as the bytes that are sent, and private bytes that are
 // never sent. Beside the rows stand index entries ([Entry]), which serve
-// filters, references and cascades. A new kind needs no migration.
+// filters, references and cascades. A new kind needs no migration. Apart from
+// the rows stands the log of events ([Event]).
 //
 // Text is UTF-8 without NUL bytes: names and the values of entries have at
 // most 1024 bytes, all other text at most 255. A write of anything else is
@@ -129,6 +130,10 @@ type Reader interface {
 	Referrers(ctx context.Context, to Key, limit int) ([]Referrer, error)
 	// Setting returns the value stored under the name, or ErrNotFound.
 	Setting(ctx context.Context, name string) ([]byte, error)
+	// EventSizes returns what the events after the number take, in the order of
+	// Seq, at most limit of them. Unlike Store.Events it does not wait for
+	// those that may still appear between them.
+	EventSizes(ctx context.Context, after int64, limit int) ([]EventSize, error)
 	// Counters returns the values of the organization's counters with the
 	// subject, by name. One that is not there has the value 0.
 	Counters(ctx context.Context, org, subject string) (map[string]int64, error)
@@ -162,6 +167,37 @@ type Referrer struct {
 	Field string
 }
 
+// Event is one entry of the log: what happened, for those who ask later. It is
+// written with the change that it tells of, or not at all, and never changed.
+type Event struct {
+	// Seq is the position in the log. The store assigns it; it only grows and
+	// is never reused, and numbers may be left out.
+	Seq int64
+	// Org is the organization that the event belongs to, or "".
+	Org string
+	// At is kept to the microsecond, in UTC.
+	At time.Time
+	// Body is opaque to the store.
+	Body []byte
+}
+
+// EventSize is what an event takes: the length of its Body in bytes.
+type EventSize struct {
+	Seq   int64
+	At    time.Time
+	Bytes int64
+}
+
+// EventQuery selects events.
+type EventQuery struct {
+	// After is exclusive: only events with a greater Seq (or, with Backward, a
+	// smaller one; there 0 means from the end).
+	After    int64
+	Backward bool
+	// Limit is the greatest number of events returned; it must be at least 1.
+	Limit int
+}
+
 // Tx is a transaction: all of its writes are kept, or none. Its reads see its
 // own writes.
 type Tx interface {
@@ -188,6 +224,14 @@ type Tx interface {
 	// reports whether it did. Transactions that put the same name come one after
 	// the other.
 	PutSetting(ctx context.Context, name string, value []byte) (bool, error)
+	// Append adds events to the log, in this order and behind those that the
+	// transaction has added before. They are written together at the end of the
+	// transaction, while all of its locks are held: where two transactions
+	// could not have run at the same time, the events of the later one have
+	// greater numbers.
+	Append(events ...Event) error
+	// RemoveEvents removes all events up to the number.
+	RemoveEvents(ctx context.Context, through int64) error
 	// Tally says what a row counted for before this transaction wrote it, and
 	// what it counts for now. Of several calls for one row, the before of the
 	// first is taken and the after of the last.
@@ -244,6 +288,12 @@ type Store interface {
 	// that none comes after it; f must not call it. From Close on nobody is told
 	// of other processes.
 	Watch(f func(Change)) (stop func())
+	// Events returns committed events in the order of Seq, or in the opposite
+	// order with Backward. It returns none as long as one with a smaller number
+	// may still appear: who reads on after the last one misses nothing. What a
+	// commit added is there at once, or, while others that appended before its
+	// end are open, as soon as these have ended.
+	Events(ctx context.Context, q EventQuery) ([]Event, error)
 	// Tell sends a text of at most 7000 bytes to all who Hear: in this process,
 	// and in every other that may serve the same database at the same time.
 	// It is stored nowhere: who does not hear at that time, or has no connection,

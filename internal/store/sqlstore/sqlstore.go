@@ -108,10 +108,11 @@ type db struct {
 	backend backend
 	feed    *feed
 	follow  sync.Once
+	events  watermark
 }
 
 func newDB(d *dialect, b backend, opts Options) *db {
-	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds)}
+	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
 }
 
 var _ store.Store = (*db)(nil)
@@ -156,6 +157,14 @@ func (s *db) Setting(ctx context.Context, name string) (value []byte, err error)
 	return value, err
 }
 
+func (s *db) EventSizes(ctx context.Context, after int64, limit int) (sizes []store.EventSize, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		sizes, err = reader{s.dialect, c}.EventSizes(ctx, after, limit)
+		return err
+	})
+	return sizes, err
+}
+
 func (s *db) Counters(ctx context.Context, org, subject string) (values map[string]int64, err error) {
 	err = s.backend.read(ctx, func(c conn) error {
 		values, err = reader{s.dialect, c}.Counters(ctx, org, subject)
@@ -193,10 +202,13 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		written = changes{feed: s.feed} // of this run alone
 		guard := &guardedConn{conn: c}
 		defer func() { guard.ended = true }()
-		t := &tx{reader: reader{s.dialect, guard}, written: &written}
+		t := &tx{reader: reader{s.dialect, guard}, guard: guard, written: &written}
 		err := fn(t)
 		if err == nil {
 			err = t.count(ctx)
+		}
+		if err == nil {
+			err = t.insertEvents(ctx)
 		}
 		if err == nil && !written.empty() {
 			err = s.backend.announce(ctx, guard, written.Change)

@@ -83,6 +83,11 @@ var tests = []struct {
 	{"FailureStaysAlone", failureStaysAlone},
 	{"CommittedIsVisible", committedIsVisible},
 
+	{"EventsInOrder", eventsInOrder},
+	{"EventsShareTheFate", eventsShareTheFate},
+	{"EventsFollowLocks", eventsFollowLocks},
+	{"EventsAreComplete", eventsAreComplete},
+
 	{"ToldBeforeReturn", toldBeforeReturn},
 	{"RolledBackIsNotTold", rolledBackIsNotTold},
 	{"ManyChanges", manyChanges},
