@@ -23,6 +23,7 @@ type request struct {
 	action *Action
 	id     string
 	parent string
+	params operation.Params
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
@@ -45,7 +46,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, params: params}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -54,15 +55,22 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		}
 	}
 
-	// 2. Authenticate, unless the operation asks for no credentials.
-	var caller *authn.Caller
+	// 2. Authenticate, unless the operation asks for no credentials. Where they
+	// are in the body, that is read first.
 	var err error
-	if len(op.Credentials) > 0 {
-		caller, err = e.Authenticate(r, op.Credentials)
+	inBody := to.call != nil && to.call.Identify != nil
+	switch {
+	case inBody:
+		if err = q.decode(to); err == nil {
+			q.caller, err = e.identify(r.Context(), q, to.call)
+		}
+	case len(op.Credentials) > 0:
+		q.caller, err = e.Authenticate(r, op.Credentials)
 	}
+	caller := q.caller
 
 	// 3. Rate limit: the caller, or the address of who is none.
-	if err == nil || unauthenticated(err) {
+	if err == nil || clientsFault(err) {
 		if limited := e.Admit(rw, r, caller); limited != nil {
 			return nil, caller, limited
 		}
@@ -70,17 +78,12 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if err != nil {
 		return nil, nil, err
 	}
-	q.caller = caller
 
 	// 4. Decode.
-	if q.query, err = api.ParseQuery(r.URL.RawQuery); err != nil {
-		return nil, caller, err
-	}
-	if !api.AcceptsJSON(r.Header.Values("Accept")) {
-		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
-	}
-	if q.body, err = to.readBody(r); err != nil {
-		return nil, caller, err
+	if !inBody {
+		if err = q.decode(to); err != nil {
+			return nil, caller, err
+		}
 	}
 
 	// 5. Authorize, validate, write and render: in one transaction for a
@@ -88,11 +91,25 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
 	if to.call != nil {
-		answer, err = e.call(r.Context(), q, to.call, params)
+		answer, err = e.call(r.Context(), q, to.call)
 	} else {
 		answer, err = e.perform(r.Context(), q)
 	}
 	return answer, caller, err
+}
+
+// decode reads what the request says: its query, what answer it takes, and its
+// body.
+func (q *request) decode(to route) error {
+	var err error
+	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
+		return err
+	}
+	if !api.AcceptsJSON(q.Header.Values("Accept")) {
+		return api.New(api.NotAcceptable, "The Accept header must allow application/json")
+	}
+	q.body, err = to.readBody(q.Request)
+	return err
 }
 
 // readBody reads the request's body where the operation has one.
@@ -178,6 +195,23 @@ func (e *Engine) authorize(q *request, o *Object, operation string) error {
 	return denied(operation, q.kind.guards(Read, o))
 }
 
+// Find reads an object for a caller who may know of it. For anybody else it
+// answers as if there were none.
+func (e *Engine) Find(ctx context.Context, caller *authn.Caller, k *Kind, id string) (*Object, error) {
+	row, err := e.Store.Get(ctx, caller.Org, store.Key{Kind: k.Key(), ID: id})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, k.missing(id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := k.Decode(row)
+	if err == nil && !k.VisibleTo(caller, o) {
+		return nil, k.missing(id)
+	}
+	return o, err
+}
+
 // VisibleTo reports whether the caller may know of the object.
 func (k *Kind) VisibleTo(caller *authn.Caller, o *Object) bool {
 	return k.allows(caller, k.asks(Read), Read, o)
@@ -195,9 +229,11 @@ func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object)
 	return false
 }
 
-func unauthenticated(err error) bool {
+// clientsFault reports whether a request is refused for what its sender did:
+// without a caller that counts against the address.
+func clientsFault(err error) bool {
 	var refused *api.Error
-	return errors.As(err, &refused) && refused.Code.Status == http.StatusUnauthorized
+	return errors.As(err, &refused) && refused.Code.Status < http.StatusInternalServerError
 }
 
 func denied(operation string, guards []Guard) error {

@@ -11,6 +11,8 @@ func Kinds() []*engine.Kind {
 	return []*engine.Kind{
 		iam.GroupMapping,
 		iam.APIKey,
+		iam.IdentityPool,
+		iam.IdentityProvider,
 		iam.Invitation,
 		iam.RoleBinding,
 		iam.ServiceAccount,
