@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -73,6 +74,7 @@ func (s *Server) routes() (http.Handler, error) {
 		"/openapi.json": documents,
 		"/docs":         docs,
 	}
+	maps.Copy(beside, s.oauth.Documents(s.errors.Write))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == invitation.Path {
 			invitations.ServeHTTP(w, r)

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,10 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
+	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
@@ -75,6 +78,7 @@ type Server struct {
 	addresses  *ratelimit.Limiter
 	metrics    *metrics
 	courier    *invitation.Courier
+	oauth      *oauth.Service
 	stopping   atomic.Bool
 }
 
@@ -114,7 +118,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.store, err = OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log); err != nil {
 		return err
 	}
-	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
+	networks, err := s.config.keyNetworks()
+	if err != nil {
+		return err
+	}
+	if s.engine, s.oauth, err = newEngine(ctx, s.store, s.URL, s.log, networks); err != nil {
 		return err
 	}
 	s.engine.Admit = s.admit
@@ -149,29 +157,46 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key()),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
 // NewEngine returns the engine over an open store, as the server and the
 // operator's commands use it.
 func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger) (*engine.Engine, error) {
+	e, _, err := newEngine(ctx, s, publicURL, log, nil)
+	return e, err
+}
+
+// newEngine is NewEngine with the service that lets the identities of identity
+// providers in. It fetches their keys from public addresses and the networks.
+func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, networks []netip.Prefix) (*engine.Engine, *oauth.Service, error) {
 	keys, err := bootstrap.LoadKeys(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	directory := authn.NewDirectory(s)
 	s.Watch(directory.Changed)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
-	return engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), PublicURL: publicURL,
+	signing := token.NewKeys(s, time.Now)
+	service, err := oauth.New(oauth.Config{
+		Store: s, Directory: directory, SigningKeys: signing, Fetcher: issuer.NewFetcher(networks),
+		PublicURL: publicURL, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Watch(service.Changed)
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: service.Readers()}
+	service.Engine, err = engine.New(engine.Config{
+		Store: s, Kinds: Kinds(), Calls: service.Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
 		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys:  token.NewKeys(s, time.Now),
+		SigningKeys:  signing,
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
 	})
+	return service.Engine, service, err
 }
 
 // first makes the first credentials where there are none.
@@ -238,6 +263,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	working, endWork := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
+	work.Go(func() { s.oauth.Run(working) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
