@@ -39,6 +39,7 @@ const (
 	rateLimitAddress   = "rate-limit-address"
 	smtpURL            = "smtp-url"
 	mailFrom           = "mail-from"
+	oauthAllowNetwork  = "oauth-allow-network"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -76,6 +77,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
+	f.StringSlice(oauthAllowNetwork, nil, "`CIDR` in which the keys of identity providers may be fetched, over plain HTTP too, beside public addresses over HTTPS; may be repeated. Without it, loopback while the server listens there and trusts no proxy")
 }
 
 // load reads the settings: a flag wins over the environment, the environment
@@ -108,7 +110,7 @@ func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 		if !slices.Contains(known, key) || value == "" {
 			return "", nil
 		}
-		if key == trustedProxy {
+		if key == trustedProxy || key == oauthAllowNetwork {
 			return key, strings.Split(value, ",")
 		}
 		return key, value
@@ -158,9 +160,9 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k, trustedProxy),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitAddress: k.Int(rateLimitAddress),
-		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom),
+		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom), OAuthNetworks: networks(k, oauthAllowNetwork),
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
@@ -169,13 +171,13 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	}
 }
 
-// networks reads the list of trusted proxies, which a file may also give as one
-// text with commas.
-func networks(k *koanf.Koanf) []string {
-	if text, ok := k.Get(trustedProxy).(string); ok {
+// networks reads a list of networks, which a file may also give as one text
+// with commas.
+func networks(k *koanf.Koanf, name string) []string {
+	if text, ok := k.Get(name).(string); ok {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	return k.Strings(trustedProxy)
+	return k.Strings(name)
 }
 
 // logger returns the log that the settings ask for.

@@ -70,6 +70,8 @@ func TestPrecedence(t *testing.T) {
 		{rateLimitAddress, []string{"--rate-limit-address", "1"}, "2", "rate-limit-address: 3", "1", "2", "3", "10"},
 		{trustedProxy, []string{"--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "10.1.0.0/16,::1/128"}, "192.0.2.0/24,2001:db8::/32", "trusted-proxy: [198.51.100.0/24, 203.0.113.0/24]",
 			"[10.0.0.0/8 10.1.0.0/16 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24 203.0.113.0/24]", "[]"},
+		{oauthAllowNetwork, []string{"--oauth-allow-network", "10.0.0.0/8,::1/128"}, "192.0.2.0/24,2001:db8::/32", "oauth-allow-network: [198.51.100.0/24]",
+			"[10.0.0.0/8 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24]", "[]"},
 	} {
 		environment := map[string]string{"WEIR_" + strings.ToUpper(strings.ReplaceAll(c.setting, "-", "_")): c.variable}
 		for name, s := range map[string]struct {
