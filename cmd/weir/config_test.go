@@ -86,7 +86,7 @@ func TestPrecedence(t *testing.T) {
 			"flag, file":         {source{flags: c.flags, file: c.line}, c.byFlag},
 			"flag, environment":  {source{flags: c.flags, environment: environment}, c.byFlag},
 			"all three of them":  {source{c.flags, environment, c.line}, c.byFlag},
-			"empty environment":  {source{environment: map[string]string{"WEIR_LISTEN": "", "WEIR_PUBLIC_URL": "", "WEIR_TRUSTED_PROXY": ""}, file: c.line}, c.byFile},
+			"empty environment":  {source{environment: map[string]string{"WEIR_LISTEN": "", "WEIR_PUBLIC_URL": "", "WEIR_TRUSTED_PROXY": "", "WEIR_OAUTH_ALLOW_NETWORK": ""}, file: c.line}, c.byFile},
 			"another's variable": {source{environment: map[string]string{"WEIR_NO_SUCH_SETTING": "x", "LISTEN": "x"}}, c.by},
 		} {
 			t.Run(c.setting+" by "+name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestPrecedence(t *testing.T) {
 				config := serverConfig(k)
 				got := map[string]any{
 					publicURL: config.PublicURL, listen: config.Listen, tlsSelfSigned: config.TLSSelfSigned,
-					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies,
+					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies, oauthAllowNetwork: config.OAuthNetworks,
 				}[c.setting]
 				if fmt.Sprint(got) != s.want {
 					t.Errorf("%s is %v, want %s", c.setting, got, s.want)

@@ -221,7 +221,16 @@ getIamV2ApiKey         admin     +hhhhhhhhhh
 updateIamV2ApiKey      account1  +hhh+hhhhhh
 updateIamV2ApiKey      account2  +hhhhhhhhhh
 createIamV2SsoGroupMapping -     +dd+ddddddd
+createIamV2IdentityProvider -    +dddddddddd
+getIamV2IdentityProvider provider ++++hhhhhhh
+updateIamV2IdentityProvider provider +dddhhhhhhh
+refreshIamV2JsonWebKeySet provider +dddhhhhhhh
+createIamV2IdentityPool -        ++++ddddddd
+getIamV2IdentityPool   pool      ++++hhhhhhh
+updateIamV2IdentityPool pool     +dd+hhhhhhh
 listIamV2ApiKeys       -         +++++++++++
+listIamV2IdentityPools -         ++++hhhhhhh
+listIamV2IdentityProviders -     +++++++++++
 listIamV2Invitations   -         +++++++++++
 listIamV2RoleBindings  -         +++++++++++
 listIamV2ServiceAccounts -       +++++++++++
@@ -232,6 +241,8 @@ listOrgV2Organizations -         +++++++++++
 getIamV2SsoGroupMapping mapping  +hh+hhhhhhh
 updateIamV2SsoGroupMapping mapping +hh+hhhhhhh
 deleteIamV2SsoGroupMapping mapping +hh+hhhhhhh
+deleteIamV2IdentityPool pool     +dd+hhhhhhh
+deleteIamV2IdentityProvider provider +dddhhhhhhh
 deleteIamV2RoleBinding org       +hhhhhhhhhh
 deleteIamV2RoleBinding env1      ++hhhhhhhhh
 deleteIamV2RoleBinding env2      +hhhhhhhhhh
@@ -300,6 +311,14 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		}
 	case "invitations":
 		id, body = p.invitation, map[string]any{"email": strings.ReplaceAll(name, " ", "-") + "@example.com"}
+	case "identity-providers":
+		id, body = extra["provider"], map[string]any{"display_name": name, "issuer": "https://" + strings.ReplaceAll(name, " ", "-") + ".example.com", "jwks_uri": "https://127.0.0.1:1/"}
+		switch {
+		case strings.Contains(op.Path, "/identity-pools"):
+			id, body = extra["pool"], map[string]any{"display_name": name, "filter": "true"}
+		case op.ID == "refreshIamV2JsonWebKeySet":
+			body = map[string]any{"spec": map[string]any{"jwks_status": "REFRESHED"}}
+		}
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
 	case "role-bindings":
@@ -329,18 +348,22 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 	if op.Method == http.MethodGet || op.Method == http.MethodDelete {
 		body = nil
 	}
-	return c.Do(t, op.Method, strings.ReplaceAll(op.Path, "{id}", id)+query, body), op, id
+	path := strings.NewReplacer("{id}", id, "{provider_id}", extra["provider"]).Replace(op.Path)
+	return c.Do(t, op.Method, path+query, body), op, id
 }
 
 // outcome reads an answer as a cell of the table.
 func outcome(a enginetest.Answer, op operation.Operation) string {
-	hidden := map[string]string{
-		"api-keys": "forbidden_access", "role-bindings": "role_binding_forbidden", "service-accounts": "service_account_not_found",
+	hidden := []struct{ part, code string }{
+		{"identity-pools/{id}", "identity_pool_not_found"},
+		{"identity-providers/", "identity_provider_not_found"},
+		{"api-keys", "forbidden_access"}, {"role-bindings", "role_binding_forbidden"}, {"service-accounts", "service_account_not_found"},
 	}
 	missing := "resource_not_found"
-	for part, code := range hidden {
-		if strings.Contains(op.Path, part) {
-			missing = code
+	for _, h := range hidden {
+		if strings.Contains(op.Path, h.part) {
+			missing = h.code
+			break
 		}
 	}
 	switch {
@@ -385,7 +408,11 @@ func TestRoles(t *testing.T) {
 					c = s.holder(t, actor.role, actor.bound(s, p))
 				}
 				_, other := s.invited(t)
-				extra := map[string]string{"bystander": s.account(t), "other": other, "mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"})}
+				extra := map[string]string{
+					"bystander": s.account(t), "other": other, "provider": identityProvider(t, s.admin),
+					"mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"}),
+				}
+				extra["pool"] = create(t, s.admin, "/iam/v2/identity-providers/"+extra["provider"]+"/identity-pools", map[string]any{"display_name": "pool", "filter": "true"})
 				s.checkLists(t, c)
 				for _, row := range rows {
 					want := row.cells[strings.IndexByte(columns, actor.column)]

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -154,8 +155,9 @@ func (w *wall) unchanged(t *testing.T) {
 	for _, k := range w.kinds {
 		now := w.rows(t, w.Other.Organization, k)
 		if !slices.EqualFunc(w.behind[k.Key()], now, func(a, b store.Row) bool {
-			// The courier keeps its claim on the mail beside an invitation.
-			claimed := k.Key() == iam.Invitation.Key()
+			// The courier keeps its claim on the mail beside an invitation, and when
+			// its keys were asked for is kept beside a provider.
+			claimed := k.Key() == iam.Invitation.Key() || k.Key() == iam.IdentityProvider.Key()
 			return a.Key == b.Key && (claimed || a.Version == b.Version) && a.Name == b.Name && a.Parent == b.Parent && a.Seq == b.Seq &&
 				a.Updated.Equal(b.Updated) && a.Created.Equal(b.Created) && bytes.Equal(a.Body, b.Body) && (claimed || bytes.Equal(a.Private, b.Private))
 		}) {
@@ -247,6 +249,14 @@ func (w *wall) secrets() []string {
 	return append(slices.Collect(maps.Keys(w.unknown)), w.written...)
 }
 
+// calls are the operations that belong to no kind: the kind of what they are
+// about, or "" for those that ask for no credentials and are about nothing that
+// the path or the body names.
+var calls = map[string]string{
+	"exchangeStsV1OauthToken":   "", // TestForeignPools
+	"refreshIamV2JsonWebKeySet": "iam/v2.IdentityProvider",
+}
+
 // each calls f for the operations of the kinds that are served, with the kind.
 func (w *wall) each(t *testing.T, f func(op operation.Operation, k *engine.Kind)) {
 	t.Helper()
@@ -261,6 +271,12 @@ func (w *wall) each(t *testing.T, f func(op operation.Operation, k *engine.Kind)
 	}
 	for _, op := range operation.All() {
 		if !w.Engine.Serves(op.ID) {
+			continue
+		}
+		if about, ok := calls[op.ID]; ok {
+			if about != "" {
+				f(op, w.Engine.Kind(about))
+			}
 			continue
 		}
 		if kinds[op.ID] == nil {
@@ -278,7 +294,7 @@ func fill(path string, row store.Row) string {
 		case part == "{id}":
 			path = strings.Replace(path, part, row.ID, 1)
 		case strings.HasPrefix(part, "{"):
-			path = strings.Replace(path, part, row.Parent, 1)
+			path = strings.Replace(path, part, cmp.Or(row.Parent, row.ID), 1)
 		}
 	}
 	return path
@@ -440,8 +456,8 @@ func (w *wall) references(t *testing.T) {
 	there := "crn://confluent.cloud/organization=" + w.Other.Organization
 	accounts, envs := w.behind["iam/v2.ServiceAccount"], w.behind["org/v2.Environment"]
 	people := []string{w.Other.Principal, accounts[0].ID, accounts[len(accounts)-1].ID}
-	for _, group := range w.behind["iam.v2/sso.GroupMapping"] {
-		people = append(people, group.ID)
+	for _, principal := range slices.Concat(w.behind["iam.v2/sso.GroupMapping"], w.behind["iam/v2.IdentityPool"]) {
+		people = append(people, principal.ID)
 	}
 	var bodies []map[string]any
 	for _, person := range people {
@@ -460,6 +476,10 @@ func (w *wall) references(t *testing.T) {
 		bodies = append(bodies,
 			binding(mine, "ResourceOwner", w.root+"/service-account="+a.ID),
 			binding(mine, "ResourceOwner", there+"/service-account="+a.ID))
+	}
+	for _, pool := range w.behind["iam/v2.IdentityPool"] {
+		name := "/identity-provider=" + pool.Parent + "/identity-pool=" + pool.ID
+		bodies = append(bodies, binding(mine, "ResourceOwner", w.root+name), binding(mine, "ResourceOwner", there+name))
 	}
 	bodies = append(bodies, binding(mine, "OrganizationAdmin", there), binding(w.Admin.Principal, "OrganizationAdmin", there))
 	for _, body := range bodies {
