@@ -171,8 +171,8 @@ func (s *Service) poolsThatLet(ctx context.Context, t *issuer.Token) (pools []*p
 	}
 	var refused error = errNoPool
 	for _, c := range among {
-		candidate, err := s.directory.providers.Get(ctx, c.provider)
-		if errors.Is(err, store.ErrNotFound) {
+		candidate, err := s.providerOf(ctx, c.provider)
+		if isRefusal(err) {
 			continue
 		}
 		if err != nil {
@@ -211,8 +211,8 @@ func (s *Service) poolsThatLet(ctx context.Context, t *issuer.Token) (pools []*p
 func (s *Service) letting(ctx context.Context, ids []string, claims map[string]any) ([]*pool, error) {
 	var out []*pool
 	for _, id := range ids {
-		l, err := s.directory.pools.Get(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
+		l, err := s.lookUp(ctx, id)
+		if isRefusal(err) {
 			continue
 		}
 		if err != nil {

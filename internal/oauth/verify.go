@@ -58,7 +58,7 @@ func (s *Service) verify(ctx context.Context, p *provider, t *issuer.Token) (map
 		if refreshed != nil {
 			return nil, refreshed
 		}
-		if p, err = s.directory.providers.Get(ctx, p.id); err != nil {
+		if p, err = s.providerOf(ctx, p.id); err != nil {
 			return nil, err
 		}
 		claims, err = t.Verify(p.issuer, p.keys(), s.config.Now())
@@ -71,7 +71,7 @@ func (s *Service) verify(ctx context.Context, p *provider, t *issuer.Token) (map
 
 // passes returns what the token says, if it is good for the pool.
 func (s *Service) passes(ctx context.Context, l *pool, t *issuer.Token) (*provider, map[string]any, error) {
-	p, err := s.directory.providers.Get(ctx, l.provider)
+	p, err := s.providerOf(ctx, l.provider)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,4 +92,13 @@ func (s *Service) lookUp(ctx context.Context, id string) (*pool, error) {
 		return nil, errNoPool
 	}
 	return l, err
+}
+
+// providerOf returns the provider of a pool, and a refusal where it is gone.
+func (s *Service) providerOf(ctx context.Context, id string) (*provider, error) {
+	p, err := s.directory.providers.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errNoPool
+	}
+	return p, err
 }

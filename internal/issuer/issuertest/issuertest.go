@@ -94,15 +94,21 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	i.Fetches.Add(1)
 	i.mu.Lock()
 	h := i.handler
+	i.mu.Unlock()
+	if h == nil {
+		h = i.ServeKeys
+	}
+	h(w, r)
+}
+
+// ServeKeys serves the keys, for handlers that do so now and then.
+func (i *Issuer) ServeKeys(w http.ResponseWriter, _ *http.Request) {
+	i.mu.Lock()
 	var set jose.JSONWebKeySet
 	for _, k := range i.keys {
 		set.Keys = append(set.Keys, k.Public())
 	}
 	i.mu.Unlock()
-	if h != nil {
-		h(w, r)
-		return
-	}
 	_ = json.NewEncoder(w).Encode(set)
 }
 
