@@ -87,8 +87,8 @@ func (f *Fetcher) Fetch(ctx context.Context, uri string) (keys []Key, left int, 
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	u, err := url.Parse(uri)
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: it is no URL", ErrBadURI)
+	if err != nil || u.Hostname() == "" {
+		return nil, 0, fmt.Errorf("%w: it is no URL with a host", ErrBadURI)
 	}
 	through := f.secure
 	if u.Scheme == "http" {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -147,6 +148,9 @@ func (d *directory) loadIssuer(ctx context.Context, name string) ([]candidates, 
 	out := make([]candidates, 0, len(keys))
 	for _, key := range keys {
 		p, err := d.providers.Get(ctx, key.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -45,7 +45,7 @@ func New(t testing.TB) *Issuer {
 }
 
 // rsaKeys are made once: making one takes long.
-var rsaKeys = [...]func() *rsa.PrivateKey{sync.OnceValue(rsaKey), sync.OnceValue(rsaKey), sync.OnceValue(rsaKey)}
+var rsaKeys = [...]func() *rsa.PrivateKey{sync.OnceValue(rsaKey), sync.OnceValue(rsaKey)}
 
 func rsaKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -55,7 +55,7 @@ func rsaKey() *rsa.PrivateKey {
 	return key
 }
 
-// RSA returns one of a few private keys.
+// RSA returns one of two private keys, the same each time.
 func RSA(n int) *rsa.PrivateKey { return rsaKeys[n%len(rsaKeys)]() }
 
 // EC returns a new private key.
@@ -72,7 +72,7 @@ func EC(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 func (i *Issuer) Rotate(id string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.keys = append(i.keys, jose.JSONWebKey{Key: RSA(len(i.keys)), KeyID: id, Algorithm: "RS256", Use: "sig"})
+	i.keys = append(i.keys, jose.JSONWebKey{Key: rsaKey(), KeyID: id, Algorithm: "RS256", Use: "sig"})
 }
 
 // Handle serves what the handler says in place of the keys; nil serves the keys
