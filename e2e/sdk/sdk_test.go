@@ -13,7 +13,6 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/weirhq/weir/e2e/conformance"
-	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/pgtest"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/weirtest"
@@ -31,9 +30,12 @@ var subjects = []struct {
 	{"Errors", testErrors},
 	{"Forbidden", testForbidden},
 	{"GroupMappings", testGroupMappings},
+	{"IdentityPools", testIdentityPools},
+	{"IdentityProviders", testIdentityProviders},
 	{"InvitationFilters", testInvitationFilters},
 	{"Invitations", testInvitations},
 	{"NotImplemented", testNotImplemented},
+	{"OAuthTokens", testOAuthTokens},
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
 	{"PagingWithFilters", testPagingWithFilters},
@@ -110,7 +112,7 @@ var loadServed = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds()})
+	e, err := server.Describe("https://weir.example.com")
 	if err != nil {
 		return nil, err
 	}

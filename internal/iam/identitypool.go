@@ -48,7 +48,7 @@ var IdentityPool = &engine.Kind{
 			Description: "What the identity pool is for.", Example: "The services that write orders",
 		},
 		{
-			Name: "identity_claim", MinLength: 1, MaxLength: 256, Default: "claims.sub",
+			Name: "identity_claim", Required: true, Default: "claims.sub", MinLength: 1, MaxLength: 256,
 			Pattern: regexp.MustCompile("^" + claimPattern + "$"), PatternHint: claimHint,
 			Description: "The claim of a token that tells one identity of the pool from another. It appears in the audit log.", Example: "claims.sub",
 		},

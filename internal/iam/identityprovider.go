@@ -70,7 +70,7 @@ var IdentityProvider = &engine.Kind{
 		},
 		{
 			Name: "keys", Type: engine.Array, ReadOnly: true, Items: &engine.Field{Name: "key", Type: engine.Structure, Description: "A public key.", Fields: []engine.Field{
-				{Name: "kty", Required: true, Description: "The key's type, RSA or EC.", Example: "RSA"},
+				{Name: "kty", Required: true, Enum: []string{"RSA", "EC"}, Description: "The key's type, RSA or EC.", Example: "RSA"},
 				{Name: "kid", Required: true, Description: "The key's ID, which tokens name.", Example: "2026-10"},
 				{Name: "alg", Required: true, Description: "The algorithm of signatures that are checked with the key.", Example: "RS256"},
 				{Name: "use", Description: "What the key is for: sig, where the provider says so.", Example: "sig"},

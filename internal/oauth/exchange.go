@@ -39,7 +39,7 @@ func (s *Service) exchange() *engine.Call {
 		{Name: "access_token", Required: true, Description: "The access token: a JSON Web Token, to be sent as 'Authorization: Bearer'."},
 		{Name: "issued_token_type", Required: true, Enum: []string{accessToken}, Description: "What kind of token it is.", Example: accessToken},
 		{Name: "token_type", Required: true, Enum: []string{"Bearer"}, Description: "How it is used.", Example: "Bearer"},
-		{Name: "expires_in", Type: engine.Integer, Required: true, Description: "How long it is good, in seconds from now.", Example: maxLife},
+		{Name: "expires_in", Type: engine.Integer, Format: "int32", Required: true, Description: "How long it is good, in seconds from now.", Example: maxLife},
 	}
 	return &engine.Call{
 		Operation:   "exchangeStsV1OauthToken",
@@ -52,7 +52,7 @@ func (s *Service) exchange() *engine.Call {
 			{Name: "identity_pool_id", Required: true, MinLength: 1, MaxLength: maxPoolID, Description: "The ID of the identity pool to act for.", Example: "pool-AzXR"},
 			{Name: "subject_token_type", Required: true, Enum: []string{jwtType}, Description: "What kind of token the subject token is.", Example: jwtType},
 			{Name: "requested_token_type", Required: true, Enum: []string{accessToken}, Description: "What kind of token is asked for.", Example: accessToken},
-			{Name: "expires_in", Type: engine.Integer, Description: "How long the access token is to be good, in seconds: 1 to 900, and 900 when it is left out.", Example: maxLife},
+			{Name: "expires_in", Type: engine.Integer, Format: "int32", Description: "How long the access token is to be good, in seconds: 1 to 900, and 900 when it is left out.", Example: maxLife},
 		},
 		Answer:   answer,
 		Codes:    []*api.Code{api.InvalidExchange},
