@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/weirhq/weir/internal/engine"
@@ -33,3 +34,16 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Close closes what Open opened, for servers that never served.
 func (s *Server) Close() error { return s.close() }
+
+// UseCalls lets the server serve further operations that belong to no kind. It
+// must be called before Serve.
+func (s *Server) UseCalls(calls ...*engine.Call) error {
+	config := s.engine.Config
+	config.Calls = append(slices.Clone(config.Calls), calls...)
+	e, err := engine.New(config)
+	if err != nil {
+		return err
+	}
+	s.engine = e
+	return nil
+}
