@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/iam"
@@ -164,47 +165,99 @@ func (s *Service) poolsNamed(ctx context.Context, ids []string, t *issuer.Token)
 // poolsThatLet returns all pools that let the token in, of the one provider
 // with its issuer. The issuer may be known to several organizations: then the
 // token must not get into more than one, since it is not said which one is meant.
-func (s *Service) poolsThatLet(ctx context.Context, t *issuer.Token) (pools []*pool, p *provider, claims map[string]any, err error) {
+func (s *Service) poolsThatLet(ctx context.Context, t *issuer.Token) ([]*pool, *provider, map[string]any, error) {
 	among, err := s.directory.issuers.Get(ctx, t.Issuer())
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, nil, errNoPool
+	}
+	if err != nil {
 		return nil, nil, nil, err
 	}
-	var refused error = errNoPool
+	if among == nil {
+		return nil, nil, nil, refusedFor("there are too many identity pools to look through; name one in the header %s", PoolHeader)
+	}
+	found, err := s.search(ctx, among, t)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if !found.signed {
+		// Nobody knows the key. Only now keys are fetched: as long as one provider
+		// has it, none of another organization can make the token wait.
+		if err := s.refreshAll(ctx, among); err != nil {
+			return nil, nil, nil, err
+		}
+		if found, err = s.search(ctx, among, t); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return found.pools, found.provider, found.claims, found.refused
+}
+
+// found is what comes of looking for the pools that let a token in.
+type found struct {
+	pools    []*pool
+	provider *provider
+	claims   map[string]any
+	// refused says why there are none; signed whether some provider signed the
+	// token.
+	refused error
+	signed  bool
+}
+
+// search looks through the pools, with the keys that are known.
+func (s *Service) search(ctx context.Context, among []candidate, t *issuer.Token) (*found, error) {
+	f := &found{refused: errNoPool}
 	for _, c := range among {
-		candidate, err := s.providerOf(ctx, c.provider)
+		p, err := s.providerOf(ctx, c.provider)
 		if isRefusal(err) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
-		says, err := s.verify(ctx, candidate, t)
-		if isRefusal(err) {
+		claims, err := s.check(p, t)
+		if err != nil {
 			if !errors.Is(told(err), errNoPool) {
-				refused = err // it was signed by the provider, so it may be told
+				f.refused, f.signed = err, true // the provider signed it, so it may be told
 			}
 			continue
 		}
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		let, err := s.letting(ctx, c.pools, says)
-		if err != nil {
-			return nil, nil, nil, err
-		}
+		f.signed = true
+		let, err := s.letting(ctx, c.pools, claims)
 		switch {
-		case len(let) == 0:
-			refused = refusedFor("it passes the filter of no identity pool")
-		case p != nil:
-			return nil, nil, nil, refusedFor("it gets into several organizations; name the identity pool in the header %s", PoolHeader)
+		case err != nil:
+			return nil, err
+		case len(let) > 0 && f.pools != nil:
+			return &found{refused: refusedFor("it gets into several organizations; name the identity pool in the header %s", PoolHeader), signed: true}, nil
+		case len(let) > 0:
+			f.pools, f.provider, f.claims = let, p, claims
 		default:
-			pools, p, claims = let, candidate, says
+			f.refused = refusedFor("it passes the filter of no identity pool")
 		}
 	}
-	if p == nil {
-		return nil, nil, nil, refused
+	if f.pools != nil {
+		f.refused = nil
 	}
-	return pools, p, claims, nil
+	return f, nil
+}
+
+// refreshAll refreshes the keys of all the providers, at the same time.
+func (s *Service) refreshAll(ctx context.Context, among []candidate) error {
+	var group sync.WaitGroup
+	failed := make([]error, len(among))
+	for i, c := range among {
+		p, err := s.providerOf(ctx, c.provider)
+		if isRefusal(err) {
+			continue
+		}
+		if err != nil {
+			failed[i] = err
+			break
+		}
+		group.Go(func() { _, _, failed[i] = s.refresh(ctx, p) })
+	}
+	group.Wait()
+	return errors.Join(failed...)
 }
 
 // letting returns those of the pools that let in who says the claims.

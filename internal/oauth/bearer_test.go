@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -162,13 +163,66 @@ func TestOneIssuerInTwoOrganizations(t *testing.T) {
 	// itself, and a token that gets into both has to say which is meant.
 	third := w.elsewhere(t)
 	open := w.newPool(t, third, w.newProvider(t, third, w.issuer.URL, w.issuer.KeysURL), "true")
-	caller, err = w.bearer(t, raw)
-	wantRefused(t, "two organizations", caller, err, "several organizations")
 	if caller, err := w.bearer(t, raw, open); err != nil || caller.Org != third {
 		t.Errorf("the pool of the other organization: %+v, %v", caller, err)
 	}
+	caller, err = w.bearer(t, raw)
+	wantRefused(t, "two organizations", caller, err, "several organizations")
 	caller, err = w.bearer(t, raw, w.pool+","+open)
 	wantRefused(t, "pools of two organizations", caller, err, "does not exist")
+}
+
+// A provider of another organization that has the issuer and is slow makes no
+// token wait, as long as somebody knows its key.
+func TestSlowProviderElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.bearer(t, w.issuer.Token(nil)); err != nil {
+		t.Fatal(err) // fetched now
+	}
+	slow := issuertest.New(t)
+	slow.Handle(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	there := w.elsewhere(t)
+	w.newPool(t, there, w.newProvider(t, there, w.issuer.URL, slow.KeysURL), "true")
+	if caller, err := w.bearer(t, w.issuer.Token(nil)); err != nil || caller.Org != w.org {
+		t.Errorf("%+v, %v", caller, err)
+	}
+	if n := slow.Fetches.Load(); n != 0 {
+		t.Errorf("the slow one was asked %d times", n)
+	}
+}
+
+// More pools than can be looked through are not looked through in part.
+func TestTooManyPools(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range maxPools {
+		w.newPool(t, w.org, w.provider, "true")
+	}
+	caller, err := w.bearer(t, w.issuer.Token(nil))
+	wantRefused(t, "too many pools", caller, err, "too many")
+	if _, err := w.bearer(t, w.issuer.Token(nil), w.pool); err != nil {
+		t.Errorf("one of them: %v", err)
+	}
+}
+
+// An access token is never longer than one that is read.
+func TestLongIdentity(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for subject, good := range map[string]bool{strings.Repeat("a", maxSubject): true, strings.Repeat("<", maxSubject): false, strings.Repeat("a", maxSubject+1): false, "": false} {
+		access, err := exchange(t, w.Service, form(w.pool, w.issuer.Token(map[string]any{"sub": subject, "jti": strings.Repeat("j", 100)})))
+		if !good {
+			refused(t, subject, err)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if caller, err := w.bearer(t, access); err != nil || caller.Identity.Subject != subject {
+			t.Errorf("a long subject: %v", err)
+		}
+	}
 }
 
 // A pool of another provider takes no token, of whichever organization.

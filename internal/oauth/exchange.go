@@ -68,6 +68,9 @@ func (s *Service) exchange() *engine.Call {
 			if err != nil {
 				return nil, err
 			}
+			if len(raw) > token.MaxLength {
+				return nil, refuseExchange(refusedFor("what it says of the identity is too long for an access token"))
+			}
 			return &engine.Answer{Status: c.Success, Body: engine.Document(answer, engine.Doc{
 				"access_token": raw, "issued_token_type": accessToken, "token_type": "Bearer", "expires_in": life,
 			})}, nil

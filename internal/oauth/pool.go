@@ -26,8 +26,8 @@ import (
 func Kinds() []string { return []string{iam.IdentityPool.Key(), iam.IdentityProvider.Key()} }
 
 // remembered bounds how many providers, how many pools and how many issuers are
-// remembered.
-const remembered = 20_000
+// remembered. A pool takes some tens of kilobytes with its filter.
+const remembered = 5_000
 
 // provider is an identity provider as tokens are checked with it. It does not
 // change.
@@ -51,12 +51,13 @@ type directory struct {
 	log       *slog.Logger
 	providers *memory.Memory[string, *provider]
 	pools     *memory.Memory[string, *pool]
-	// issuers holds the pools of each issuer, by their providers.
-	issuers *memory.Memory[string, []candidates]
+	// issuers holds the pools of each issuer, by their providers; nil where there
+	// are too many.
+	issuers *memory.Memory[string, []candidate]
 }
 
-// candidates are a provider and its pools.
-type candidates struct {
+// candidate is a provider with its pools.
+type candidate struct {
 	provider string
 	pools    []string
 }
@@ -130,22 +131,21 @@ func digest(texts ...string) string {
 }
 
 const (
-	// maxProviders is how many providers of all organizations may have one issuer
-	// for tokens that name no pool, maxPools how many pools a token may be used
-	// with at once.
+	// maxProviders is how many providers of all organizations may have one issuer,
+	// and maxPools how many pools a provider may have, for tokens that name none.
 	maxProviders = 100
 	maxPools     = 100
 )
 
-func (d *directory) loadIssuer(ctx context.Context, name string) ([]candidates, error) {
-	keys, err := iam.ProvidersOf(ctx, d.store, name, maxProviders)
-	if err != nil {
+func (d *directory) loadIssuer(ctx context.Context, name string) ([]candidate, error) {
+	keys, err := iam.ProvidersOf(ctx, d.store, name, maxProviders+1)
+	if err != nil || len(keys) > maxProviders {
 		return nil, err
 	}
 	if len(keys) == 0 {
 		return nil, store.ErrNotFound
 	}
-	out := make([]candidates, 0, len(keys))
+	out := make([]candidate, 0, len(keys))
 	for _, key := range keys {
 		p, err := d.providers.Get(ctx, key.ID)
 		if errors.Is(err, store.ErrNotFound) {
@@ -155,13 +155,13 @@ func (d *directory) loadIssuer(ctx context.Context, name string) ([]candidates, 
 			return nil, err
 		}
 		rows, err := d.store.List(ctx, store.Query{
-			Org: p.org, Kind: iam.IdentityPool.Key(), Limit: maxPools,
+			Org: p.org, Kind: iam.IdentityPool.Key(), Limit: maxPools + 1,
 			Where: []store.Condition{{Field: store.FieldParent, Values: []string{p.id}}},
 		})
-		if err != nil {
+		if err != nil || len(rows) > maxPools {
 			return nil, err
 		}
-		c := candidates{provider: p.id}
+		c := candidate{provider: p.id}
 		for _, row := range rows {
 			c.pools = append(c.pools, row.ID)
 		}
@@ -198,8 +198,8 @@ func identity(p *provider, claim string, claims map[string]any, pools ...string)
 	return &authn.Identity{Provider: p.id, Issuer: p.issuer, Claim: claim, Subject: subject, Audience: audience(claims["aud"]), Pools: pools}, nil
 }
 
-// maxAudience bounds what is kept of whom a token is for.
-const maxAudience = 5
+// maxAudience bounds what is kept of whom a token is for, in bytes.
+const maxAudience = 1024
 
 func audience(aud any) []string {
 	var out []string
@@ -207,10 +207,13 @@ func audience(aud any) []string {
 		aud = []any{one}
 	}
 	all, _ := aud.([]any)
+	length := 0
 	for _, a := range all {
-		if text, ok := a.(string); ok && len(text) <= maxSubject && len(out) < maxAudience {
-			out = append(out, text)
+		text, ok := a.(string)
+		if length += len(text); !ok || length > maxAudience {
+			break
 		}
+		out = append(out, text)
 	}
 	return out
 }

@@ -53,9 +53,13 @@ type Config struct {
 	Log       *slog.Logger
 }
 
+// rememberedTokens bounds how many tokens of Weir's own are remembered, a
+// kilobyte or two each.
+const rememberedTokens = 20_000
+
 // New returns a Service over the store. Whoever makes it has it told of changes.
 func New(c Config) (*Service, error) {
-	seen, err := lru.New[[sha256.Size]byte, verified](remembered)
+	seen, err := lru.New[[sha256.Size]byte, verified](rememberedTokens)
 	if err != nil {
 		return nil, err
 	}

@@ -52,17 +52,22 @@ func readExternal(raw string) (*issuer.Token, error) {
 // verify checks the token with the provider's keys, and returns what it says.
 // When the key that it names is not known, the provider's keys are fetched.
 func (s *Service) verify(ctx context.Context, p *provider, t *issuer.Token) (map[string]any, error) {
-	claims, err := t.Verify(p.issuer, p.keys(), s.config.Now())
-	if errors.Is(err, issuer.ErrUnknownKey) && t.Issuer() == p.issuer {
-		_, _, refreshed := s.refresh(ctx, p)
-		if refreshed != nil {
-			return nil, refreshed
-		}
-		if p, err = s.providerOf(ctx, p.id); err != nil {
-			return nil, err
-		}
-		claims, err = t.Verify(p.issuer, p.keys(), s.config.Now())
+	claims, err := s.check(p, t)
+	if !errors.Is(err, issuer.ErrUnknownKey) || t.Issuer() != p.issuer {
+		return claims, err
 	}
+	if _, _, err := s.refresh(ctx, p); err != nil {
+		return nil, err
+	}
+	if p, err = s.providerOf(ctx, p.id); err != nil {
+		return nil, err
+	}
+	return s.check(p, t)
+}
+
+// check is verify with the keys that are known.
+func (s *Service) check(p *provider, t *issuer.Token) (map[string]any, error) {
+	claims, err := t.Verify(p.issuer, p.keys(), s.config.Now())
 	if err != nil {
 		return nil, refusal{err}
 	}
