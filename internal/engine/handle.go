@@ -69,11 +69,14 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	}
 	caller := q.caller
 
-	// 3. Rate limit: the caller, or the address of who is none.
+	// 3. Admit: the limits of the caller, or of the address of who is none. The
+	// request counts as under way until all steps are done.
 	if err == nil || clientsFault(err) {
-		if limited := e.Admit(rw, r, caller); limited != nil {
+		leave, limited := e.Admit(rw, r, caller)
+		if limited != nil {
 			return nil, caller, limited
 		}
+		defer leave()
 	}
 	if err != nil {
 		return nil, nil, err

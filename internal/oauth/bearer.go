@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/iam"
@@ -243,21 +242,18 @@ func (s *Service) search(ctx context.Context, among []candidate, t *issuer.Token
 
 // refreshAll refreshes the keys of all the providers, at the same time.
 func (s *Service) refreshAll(ctx context.Context, among []candidate) error {
-	var group sync.WaitGroup
-	failed := make([]error, len(among))
-	for i, c := range among {
+	var providers []*provider
+	for _, c := range among {
 		p, err := s.providerOf(ctx, c.provider)
 		if isRefusal(err) {
 			continue
 		}
 		if err != nil {
-			failed[i] = err
-			break
+			return err
 		}
-		group.Go(func() { _, _, failed[i] = s.refresh(ctx, p) })
+		providers = append(providers, p)
 	}
-	group.Wait()
-	return errors.Join(failed...)
+	return s.await(ctx, providers...)
 }
 
 // letting returns those of the pools that let in who says the claims.

@@ -47,7 +47,7 @@ type pool struct {
 
 // directory answers from memory what each token asks.
 type directory struct {
-	store     store.Store
+	store     store.Reader
 	log       *slog.Logger
 	providers *memory.Memory[string, *provider]
 	pools     *memory.Memory[string, *pool]
@@ -62,7 +62,7 @@ type candidate struct {
 	pools    []string
 }
 
-func newDirectory(s store.Store, log *slog.Logger) *directory {
+func newDirectory(s store.Reader, log *slog.Logger) *directory {
 	d := &directory{store: s, log: log}
 	id := func(id string) string { return id }
 	providers, pools := iam.IdentityProvider.Key(), iam.IdentityPool.Key()

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"crypto/sha256"
 	"log/slog"
 	"sync"
@@ -42,6 +43,11 @@ type Service struct {
 // Config is what a Service is made of.
 type Config struct {
 	Store store.Store
+	// Reader reads of the same store what has to be known before it is known who
+	// asks; Turn waits until the sender of the request may have something done for
+	// it at that time, and leave must be called after it.
+	Reader store.Reader
+	Turn   func(context.Context) (leave func(), err error)
 	// Directory knows what principals may do.
 	Directory   *authn.Directory
 	SigningKeys *token.Keys
@@ -68,7 +74,7 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		config: c, directory: newDirectory(c.Store, c.Log), verified: seen,
+		config: c, directory: newDirectory(c.Reader, c.Log), verified: seen,
 		flights: map[string]*flight{}, ended: ended, changed: map[string]bool{}, all: true, wake: make(chan struct{}, 1),
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/store"
@@ -56,13 +57,30 @@ func (s *Service) verify(ctx context.Context, p *provider, t *issuer.Token) (map
 	if !errors.Is(err, issuer.ErrUnknownKey) || t.Issuer() != p.issuer {
 		return claims, err
 	}
-	if _, _, err := s.refresh(ctx, p); err != nil {
+	if err := s.await(ctx, p); err != nil {
 		return nil, err
 	}
 	if p, err = s.providerOf(ctx, p.id); err != nil {
 		return nil, err
 	}
 	return s.check(p, t)
+}
+
+// await has the keys of providers fetched for a request that has not shown yet who
+// makes it.
+func (s *Service) await(ctx context.Context, providers ...*provider) error {
+	leave, err := s.config.Turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	var group sync.WaitGroup
+	failed := make([]error, len(providers))
+	for i, p := range providers {
+		group.Go(func() { _, _, failed[i] = s.refresh(ctx, p) })
+	}
+	group.Wait()
+	return errors.Join(failed...)
 }
 
 // check is verify with the keys that are known.

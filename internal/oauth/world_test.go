@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -76,7 +77,8 @@ func newService(t testing.TB, st store.Store, c *clock) *Service {
 	directory := authn.NewDirectory(st)
 	st.Watch(directory.Changed)
 	s, err := New(Config{
-		Store: st, Directory: directory, SigningKeys: token.NewKeys(st, c.now),
+		Store: st, Reader: st, Turn: func(context.Context) (func(), error) { return func() {}, nil },
+		Directory: directory, SigningKeys: token.NewKeys(st, c.now),
 		Fetcher:   issuer.NewFetcher([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}),
 		PublicURL: "https://weir.example.com", Now: c.now, Log: slog.New(slog.DiscardHandler),
 	})
@@ -87,7 +89,7 @@ func newService(t testing.TB, st store.Store, c *clock) *Service {
 	s.Engine, err = engine.New(engine.Config{
 		Store: st, Calls: s.Calls(), Now: c.now, Log: slog.New(slog.DiscardHandler),
 		Kinds: []*engine.Kind{iam.GroupMapping, iam.IdentityPool, iam.IdentityProvider, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (func(), error) { return func() {}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/ratelimit"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -56,8 +58,8 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) error {
-		return s.admit(w, r, nil)
+	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
+		return s.limits.admit(w, r, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -77,7 +79,7 @@ func (s *Server) routes() (http.Handler, error) {
 	maps.Copy(beside, s.oauth.Documents(s.errors.Write))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == invitation.Path {
-			invitations.ServeHTTP(w, r)
+			s.invitation(w, r, invitations)
 			return
 		}
 		h := beside[r.URL.Path]
@@ -95,10 +97,36 @@ func (s *Server) routes() (http.Handler, error) {
 	}), nil
 }
 
+// invitation serves the page where people sign up. A form is admitted by its
+// handler; to look at the page takes reading too, for which its address waits.
+func (s *Server) invitation(w http.ResponseWriter, r *http.Request, page http.Handler) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		leave, err := recordOf(r.Context()).await(r.Context())
+		if err != nil {
+			s.errors.Write(w, r, err)
+			return
+		}
+		defer leave()
+	}
+	page.ServeHTTP(w, r)
+}
+
 // record is what the layers tell the log of a request.
 type record struct {
 	operation string
 	caller    *authn.Caller
+	// turn is limits.turn for the request's address.
+	turn func(context.Context) (leave func(), err error)
+}
+
+// await waits until the address of the request may have something done for it
+// that comes before it is known who asks; leave must be called after it. Outside
+// of a request, in the operator's commands, there is nothing to wait for.
+func (r *record) await(ctx context.Context) (leave func(), err error) {
+	if r.turn == nil {
+		return func() {}, nil
+	}
+	return r.turn(ctx)
 }
 
 type recordKey struct{}
@@ -148,7 +176,8 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) withLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{}
+		client := s.proxies.Client(r)
+		rec := &record{turn: func(ctx context.Context) (leave func(), err error) { return s.limits.turn(ctx, client) }}
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
 		elapsed := time.Since(start)
@@ -163,7 +192,7 @@ func (s *Server) withLog(next http.Handler) http.Handler {
 		s.log.InfoContext(r.Context(), "request",
 			"request_id", api.RequestID(r.Context()), "method", r.Method, "path", r.URL.Path,
 			"operation", rec.operation, "principal", principal, "status", sw.status,
-			"duration", elapsed, "client", s.proxies.Client(r).String())
+			"duration", elapsed, "client", client.String())
 	})
 }
 
@@ -261,6 +290,10 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
+		// With a 401 the headers would tell one who guesses how fast to go.
+		if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.Unauthenticated {
+			ratelimit.RemoveHeaders(w.Header())
+		}
 		s.errors.Write(w, r, err)
 		return
 	}
