@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
@@ -128,14 +129,17 @@ func checkProvider(w *engine.Write) []api.Problem {
 			continue
 		}
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" || strings.ContainsFunc(text, outsideURL) {
 			problems = append(problems, api.Problem{
-				Message: "The field '" + field + "' must be an absolute URL with https, without a user or a fragment", Pointer: "/" + field,
+				Message: "The field '" + field + "' must be an absolute URL with https, in ASCII, without a user or a fragment", Pointer: "/" + field,
 			})
 		}
 	}
 	return problems
 }
+
+// outsideURL reports whether the character cannot stand in a URL as it is.
+func outsideURL(r rune) bool { return r <= ' ' || r > '~' }
 
 // settleProvider fills in what the server decides. The keys of another URI are
 // no longer the provider's.

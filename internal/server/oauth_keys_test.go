@@ -183,3 +183,31 @@ func TestKeysOfLoopback(t *testing.T) {
 		})
 	}
 }
+
+// TestProviderURLs are taken as they are sent, or refused.
+func TestProviderURLs(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		w := newOAuthWorld(t, weirtest.WithDatabaseURL(databaseURL))
+		for _, url := range []string{
+			"https://127.0.0.1:1/a/", "https://127.0.0.1:1//A/../b", "HTTPS://LOCALHOST:1/?q=%2f&x=<y>", "https://127.0.0.1:1/" + strings.Repeat("a", 980),
+		} {
+			a := w.Do(http.MethodPost, providersPath, map[string]any{"display_name": "x", "issuer": url, "jwks_uri": url})
+			if a.Status != http.StatusCreated || a.Body["issuer"] != url || a.Body["jwks_uri"] != url {
+				t.Errorf("%s: %d %s", url, a.Status, a.Raw)
+			}
+		}
+		for _, url := range []string{
+			"", "x", "/keys", "//127.0.0.1", "ftp://127.0.0.1", "https://", "https:///keys", "https://user:secret@127.0.0.1:1/", "https://127.0.0.1:1/#x", "https://127.0.0.1:1/ a",
+			"https://127.0.0.1:1/\u00e9", "https://127.0.0.1:1/" + strings.Repeat("\u00e9", 900), "https://127.0.0.1:1/\n", "javascript:alert(1)", "https://127.0.0.1:99999999/%zz",
+		} {
+			for _, field := range []string{"issuer", "jwks_uri"} {
+				body := map[string]any{"display_name": "x", "issuer": "https://good.example.com", "jwks_uri": "https://127.0.0.1:1/"}
+				body[field] = url
+				if a := w.Do(http.MethodPost, providersPath, body); a.Status != http.StatusUnprocessableEntity || !strings.Contains(string(a.Raw), "/"+field) {
+					t.Errorf("%s %q: %d %s", field, url, a.Status, a.Raw)
+				}
+			}
+		}
+	})
+}
