@@ -10,12 +10,13 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/server"
 )
 
 func weirDocument(t *testing.T) *openapi3.T {
 	t.Helper()
-	e, err := server.Describe("https://weir.example.com")
+	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

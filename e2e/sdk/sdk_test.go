@@ -13,6 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/weirhq/weir/e2e/conformance"
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/pgtest"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/weirtest"
@@ -34,11 +35,15 @@ var subjects = []struct {
 	{"IdentityProviders", testIdentityProviders},
 	{"InvitationFilters", testInvitationFilters},
 	{"Invitations", testInvitations},
+	{"IpFilters", testIPFilters},
+	{"IpGroups", testIPGroups},
 	{"NotImplemented", testNotImplemented},
 	{"OAuthTokens", testOAuthTokens},
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
 	{"PagingWithFilters", testPagingWithFilters},
+	{"QuotaRefusals", testQuotaRefusals},
+	{"Quotas", testQuotas},
 	{"RoleBindingFilters", testRoleBindingFilters},
 	{"RoleBindings", testRoleBindings},
 	{"RoleBindingTwice", testRoleBindingTwice},
@@ -112,7 +117,7 @@ var loadServed = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := server.Describe("https://weir.example.com")
+	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,8 @@ type Caller struct {
 	Scheme, Credential string
 	// Identity is who stands behind an identity pool, nil for other callers.
 	Identity *Identity
+	// Scopes are what a token is good for, of the kinds that have scopes.
+	Scopes []string
 }
 
 // Authenticator checks credentials against the directory.

@@ -144,6 +144,9 @@ func (e *Engine) call(ctx context.Context, q *request, call *Call) (*Answer, err
 		if !c.Allows(p.Operation, p.Resource, on) {
 			return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
 		}
+		if err := q.admitTo(on); err != nil {
+			return nil, err
+		}
 	}
 	if wrong != nil {
 		return nil, wrong

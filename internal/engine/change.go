@@ -37,6 +37,9 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		p := k.permission(Create)
 		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
 	}
+	if err := q.admit(k, Create, w.New); err != nil {
+		return nil, err
+	}
 	if q.parent != "" {
 		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
@@ -46,6 +49,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		}
 	}
 	if err := e.insert(ctx, w, problems); err != nil {
+		return nil, err
+	}
+	// Only now is it settled what the object is about.
+	if err := q.admit(k, Read, w.New); err != nil {
 		return nil, err
 	}
 	return &Answer{Status: q.op.Success, Location: w.New.Path(), Body: w.New.render(true)}, nil
@@ -74,10 +81,17 @@ func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
 // that is under way and holds its lock. What changes in Private alone is no
 // update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
+	before := o // without quotas nobody looks into it
+	if len(o.Kind.Quotas) > 0 {
+		var err error
+		if before, err = o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored}); err != nil {
+			return err
+		}
+	}
 	if !bytes.Equal(o.render(false), o.stored) {
 		o.Updated = e.Now().UTC()
 	}
-	return tx.Update(ctx, o.row(), e.entries(o))
+	return e.keep(ctx, tx, before, o)
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
@@ -101,7 +115,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
+		err := e.keep(ctx, w.Tx, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -147,18 +161,21 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 		return q.answer(body), nil
 	}
 	w.New.Updated = w.Now
-	changed := w.New.row()
 	var taken *store.ErrTaken
-	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
+	switch err := e.keep(ctx, w.Tx, old, w.New); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
 		return nil, err
 	}
+	body = w.New.stored
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return q.answer(changed.Body), nil
+	if err := q.admit(q.kind, Read, w.New); err != nil {
+		return nil, err
+	}
+	return q.answer(body), nil
 }
 
 // apply puts what the body says into w.New.
@@ -262,7 +279,6 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	old.Deleted = w.Now
 	return q.answer(old.render(false)), nil
 }
 
@@ -286,7 +302,8 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 				return err
 			}
 		}
-		if err := cause.Tx.Delete(ctx, d.Key(), cause.Now); err != nil {
+		d.Deleted = cause.Now
+		if err := e.keep(ctx, cause.Tx, d, nil); err != nil {
 			return err
 		}
 	}
@@ -391,9 +408,9 @@ func (o *Object) onDelete(field string) OnDelete {
 // inUse names who refers, unless that is hidden from the caller.
 func inUse(w *Write, o, by *Object) error {
 	if w.Caller != nil && !by.Kind.VisibleTo(w.Caller, by) {
-		return api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
+		return api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
 	}
-	e := api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
+	e := api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
 	e.Location = by.Path()
 	return e
 }

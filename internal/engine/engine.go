@@ -4,15 +4,18 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/token"
@@ -32,8 +35,12 @@ type Config struct {
 	// authentication failed or was not asked for; it answers 429 and sets the
 	// headers that tell of limits. Without an error leave is called when the
 	// request has ended, however it ends.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
-	Tokens api.PageTokens
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
+	// Filters returns the IP filters of an organization, and Client the address
+	// that a request comes from, or the zero Addr where that is not known.
+	Filters func(ctx context.Context, org string) (*ipfilter.Table, error)
+	Client  func(r *http.Request) netip.Addr
+	Tokens  api.PageTokens
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys
 	Hasher      authn.Hasher
@@ -45,6 +52,8 @@ type Config struct {
 type Engine struct {
 	Config
 	kinds map[string]*Kind
+	// quotas are those of all kinds, by code.
+	quotas map[string]*Quota
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
 }
@@ -60,7 +69,7 @@ type route struct {
 // New checks the table of kinds and returns the engine for it. An error means
 // a mistake in a definition.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}}
 	var problems []error
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {
@@ -90,6 +99,7 @@ func New(c Config) (*Engine, error) {
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
+		problems = append(problems, e.addQuotas(k)...)
 	}
 	for _, call := range c.Calls {
 		if err := call.check(); err != nil {
@@ -145,6 +155,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if (f.Type == Reference || f.Type == Array && f.Items.Type == Reference) && to == nil {
 			problems = append(problems, fmt.Errorf("kind %s: reference %s says not to what", k.Key(), path))
 		}
+		if f.Type == Address && !f.ReadOnly {
+			problems = append(problems, fmt.Errorf("kind %s: address %s must be read-only: users do not choose addresses on this server", k.Key(), path))
+		}
 		if f.Description == "" {
 			problems = append(problems, fmt.Errorf("kind %s: field %s has no description", k.Key(), path))
 		}
@@ -162,6 +175,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
+	}
+	if err := k.checkSource(); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

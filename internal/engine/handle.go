@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -27,6 +31,11 @@ type request struct {
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
+	// filters are the IP filters of the caller's organization, client is the
+	// address that they are asked about, group the operation group.
+	filters *ipfilter.Table
+	client  netip.Addr
+	group   string
 }
 
 // Answer is what an operation answers when it succeeds.
@@ -81,15 +90,26 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := checkScopes(caller, op.Scopes); err != nil {
+		return nil, caller, err
+	}
 
-	// 4. Decode.
+	// 4. IP filters: those of the caller's organization. Those of an environment
+	// are asked about in step 6, where it is known what the request is about.
+	if caller != nil {
+		if err := e.admitOrganization(r.Context(), q); err != nil {
+			return nil, caller, err
+		}
+	}
+
+	// 5. Decode.
 	if !inBody {
 		if err = q.decode(to); err != nil {
 			return nil, caller, err
 		}
 	}
 
-	// 5. Authorize, validate, write and render: in one transaction for a
+	// 6. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
@@ -98,7 +118,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	} else {
 		answer, err = e.perform(r.Context(), q)
 	}
-	return answer, caller, err
+	return answer, caller, e.exceeded(err)
 }
 
 // decode reads what the request says: its query, what answer it takes, and its
@@ -134,7 +154,15 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		from, err := e.reader(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id)
+		stored := o == nil
+		if stored && err == nil {
+			o, _, err = e.load(ctx, from.Get, q)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -142,12 +170,15 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 		if q.verb == Read {
-			return &Answer{Status: q.op.Success, Body: row.Body}, nil
+			return &Answer{Status: q.op.Success, Body: o.stored}, nil
+		}
+		if !stored {
+			return nil, api.New(api.BadRequest, fmt.Sprintf("The %s '%s' is built in; it cannot be changed or deleted", q.kind.Name, q.id))
 		}
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC()}
 		var err error
 		switch q.verb {
 		case Create:
@@ -186,33 +217,17 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 	return o, row, err
 }
 
-// authorize asks the decision function about an object that exists. Who may
-// not even see it gets the answer of an object that does not exist.
+// authorize asks the decision function about an object that exists, and then
+// the IP filters of its environment. Who may not even see it gets the answer of
+// an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
 	if q.kind.allows(q.caller, operation, Read, o) {
-		return nil
+		return q.admit(q.kind, Read, o)
 	}
 	if !q.kind.VisibleTo(q.caller, o) {
 		return q.kind.missing(q.id)
 	}
 	return denied(operation, q.kind.guards(Read, o))
-}
-
-// Find reads an object for a caller who may know of it. For anybody else it
-// answers as if there were none.
-func (e *Engine) Find(ctx context.Context, caller *authn.Caller, k *Kind, id string) (*Object, error) {
-	row, err := e.Store.Get(ctx, caller.Org, store.Key{Kind: k.Key(), ID: id})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, k.missing(id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	o, err := k.Decode(row)
-	if err == nil && !k.VisibleTo(caller, o) {
-		return nil, k.missing(id)
-	}
-	return o, err
 }
 
 // VisibleTo reports whether the caller may know of the object.
@@ -230,6 +245,18 @@ func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object)
 		}
 	}
 	return false
+}
+
+// checkScopes refuses a token that was not granted what the operation asks for.
+// The challenge is that of RFC 6750.
+func checkScopes(caller *authn.Caller, needed []string) error {
+	for _, scope := range needed {
+		if !slices.Contains(caller.Scopes, scope) {
+			return api.New(api.InsufficientScope, "This operation takes a token with the scope "+scope).
+				WithHeader("WWW-Authenticate", fmt.Sprintf("Bearer error=%q, scope=%q", api.InsufficientScope.Name, strings.Join(needed, " ")))
+		}
+	}
+	return nil
 }
 
 // clientsFault reports whether a request is refused for what its sender did:

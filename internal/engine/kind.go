@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ type Kind struct {
 	// ParentField is the field of the body that names the parent, for kinds
 	// whose path does not; it must be a required, immutable reference.
 	ParentField string
+	// Source computes the objects, for kinds that are not stored: these can be
+	// listed and read, and nothing else.
+	Source Source
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
@@ -55,11 +59,22 @@ type Kind struct {
 	// what no two live objects may share, at most 1024 bytes. It takes the
 	// place of UniqueName.
 	UniqueKey func(o *Object) string
+	// InUse begins the message of a deletion that is refused because others
+	// refer to the object, where clients look for certain words; it ends in a
+	// colon and a space.
+	InUse string
+	// BuiltIn returns an object with the ID that every organization has and that
+	// is stored nowhere, or nil. It can be read and referred to, not changed or
+	// deleted, and is in no list. r reads what it is made from; Kind, Org and ID
+	// are filled in.
+	BuiltIn func(ctx context.Context, r store.Reader, org, id string) (*Object, error)
 	// OwnedBy is the field that names the principal who owns the object, or
 	// "": owners have rights of their own (package authz). It is a reference,
 	// or store.FieldID where the object is the principal, or a text that has
 	// OwnerPrefix before the principal's ID.
 	OwnedBy, OwnerPrefix string
+	// Quotas limit how many objects there may be.
+	Quotas []*Quota
 	// Resource is the resource type that permissions are asked for, as the
 	// vendor's documents spell it, for example "Environment".
 	Resource string
@@ -78,6 +93,8 @@ type Kind struct {
 	// Missing answers for an object that is not there or is hidden; nil means
 	// 404 resource_not_found.
 	Missing func(id string) *api.Error
+	// FilterID makes id a query parameter of list.
+	FilterID Filter
 	// PageSize is the default and the greatest page size of lists; zero means
 	// 10 and 100.
 	PageSize PageSize
@@ -172,6 +189,9 @@ type Write struct {
 	Verb   Verb
 	// Caller is who asks; nil when Weir itself does.
 	Caller *authn.Caller
+	// Client is the address that the caller's request comes from, or the zero
+	// Addr where that is not known.
+	Client netip.Addr
 	// Query holds the query parameters of the request, nil outside one.
 	Query url.Values
 	// Now is the time of the change.
@@ -209,6 +229,18 @@ func (k *Kind) pageSize() PageSize {
 		return PageSize{Default: 10, Max: 100}
 	}
 	return k.PageSize
+}
+
+func (k *Kind) builtIn(ctx context.Context, r store.Reader, org, id string) (*Object, error) {
+	if k.BuiltIn == nil {
+		return nil, nil
+	}
+	o, err := k.BuiltIn(ctx, r, org, id)
+	if o != nil {
+		o.Kind, o.Org, o.ID = k, org, id
+		o.stored = o.render(false)
+	}
+	return o, err
 }
 
 func (k *Kind) missing(id string) *api.Error {

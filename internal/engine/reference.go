@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -86,6 +89,12 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
 			continue
 		}
+		if related := ref.String("related"); related != "" && !k.isAt(related, id) {
+			continue
+		}
+		if o, err := k.builtIn(ctx, w.Tx, w.New.Org, id); o != nil || err != nil {
+			return o, err
+		}
 		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: key, ID: id})
 		if err != nil {
 			return nil, err
@@ -93,6 +102,26 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		return k.Decode(row)
 	}
 	return nil, store.ErrNotFound
+}
+
+// isAt reports whether the URL, of whatever server, is that of the object with
+// the ID.
+func (k *Kind) isAt(related, id string) bool {
+	u, err := url.Parse(related)
+	return err == nil && strings.HasSuffix(u.Path, k.Path+"/"+id)
+}
+
+// IDIn returns the ID of the kind's object that a reference in a body names,
+// by its id or else by the URL in related; "" where it does neither.
+func (k *Kind) IDIn(ref Doc) string {
+	if id := ref.String("id"); id != "" {
+		return id
+	}
+	related := ref.String("related")
+	if id := idIn(related); id != "" && k.isAt(related, id) {
+		return id
+	}
+	return ""
 }
 
 // refer writes into ref what the server says of o.
@@ -139,7 +168,8 @@ func (e *Engine) entries(o *Object) []store.Entry {
 		}
 		out = append(out, entry)
 	})
-	if o.Kind.Guards != nil {
+	// What lies right below the organization is found by its own ID.
+	if o.Kind.Guards != nil || o.Kind.Under != nil {
 		out = append(out, guardEntries(o)...)
 	}
 	if o.Kind.Links != nil {
@@ -165,8 +195,12 @@ func guardField(resource string) string { return "on:" + resource }
 
 // guardEntries indexes what the object is guarded by, and everything above it.
 func guardEntries(o *Object) []store.Entry {
+	guards := []Guard{{o.Kind.Resource, crn.PatternOf(o.Kind.CRN(o))}}
+	if o.Kind.Guards != nil {
+		guards = o.Kind.Guards(o)
+	}
 	var out []store.Entry
-	for _, g := range o.Kind.Guards(o) {
+	for _, g := range guards {
 		if g.On.IsZero() {
 			continue
 		}

@@ -22,8 +22,10 @@ func (o *Object) render(once bool) []byte {
 	b.raw(`,"metadata":{"self":`)
 	b.link(o.Path())
 	b.raw(`,"resource_name":`).text(o.ResourceName())
-	b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
-	b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	if !o.Created.IsZero() {
+		b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
+		b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	}
 	if !o.Deleted.IsZero() {
 		b.raw(`,"deleted_at":`).text(api.Timestamp(o.Deleted))
 	}
@@ -97,7 +99,11 @@ func (b *encoder) fields(fields []Field, doc Doc, prefix string, once map[string
 func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) {
 	switch v := v.(type) {
 	case string:
-		b.text(v)
+		if f.Type == Address {
+			b.link(v)
+		} else {
+			b.text(v)
+		}
 	case bool:
 		b.raw(strconv.FormatBool(v))
 	case json.Number:

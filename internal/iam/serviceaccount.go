@@ -32,6 +32,9 @@ var ServiceAccount = &engine.Kind{
 		return api.New(api.ServiceAccountNotFound, "The service account '"+id+"' does not exist, or you may not know of it")
 	},
 	Parameters: map[engine.Verb][]engine.Parameter{engine.Create: {ownerParameter("service account")}},
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_service_accounts.per_org", Scope: engine.PerOrganization, DisplayName: "Service Accounts Per Organization", Limit: 1000,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1, MaxLength: 64, Filter: engine.FilterAny,

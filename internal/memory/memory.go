@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -35,10 +34,7 @@ type Memory[K comparable, V any] struct {
 	reaches map[string]Reach
 	key     func(id string) K
 
-	// mu orders filling against forgetting: what was read before a change must
-	// not be remembered after it. generation counts the changes.
-	mu         sync.Mutex
-	generation uint64
+	generation store.Generation
 	known      *lru.Cache[K, V]
 	unknown    *lru.Cache[K, struct{}]
 }
@@ -66,13 +62,13 @@ func (m *Memory[K, V]) Get(ctx context.Context, key K) (V, error) {
 		var none V
 		return none, store.ErrNotFound
 	}
-	since := m.now()
+	since := m.generation.Now()
 	v, err := m.load(ctx, key)
 	switch {
 	case err == nil:
-		m.remember(since, func() { m.known.Add(key, v) })
+		m.generation.Remember(since, func() { m.known.Add(key, v) })
 	case errors.Is(err, store.ErrNotFound):
-		m.remember(since, func() { m.unknown.Add(key, struct{}{}) })
+		m.generation.Remember(since, func() { m.unknown.Add(key, struct{}{}) })
 	}
 	return v, err
 }
@@ -80,10 +76,8 @@ func (m *Memory[K, V]) Get(ctx context.Context, key K) (V, error) {
 // Changed forgets what the change touches; it is for the store's feed of
 // changes. It is quick.
 func (m *Memory[K, V]) Changed(c store.Change) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if c.All {
-		m.forget()
+		m.generation.Forget(m.purge)
 		return
 	}
 	for _, key := range c.Keys {
@@ -91,32 +85,17 @@ func (m *Memory[K, V]) Changed(c store.Change) {
 		switch {
 		case !ok:
 		case reach == Everything:
-			m.forget()
+			m.generation.Forget(m.purge)
 		default:
-			m.generation++
-			m.known.Remove(m.key(key.ID))
-			m.unknown.Remove(m.key(key.ID))
+			m.generation.Forget(func() {
+				m.known.Remove(m.key(key.ID))
+				m.unknown.Remove(m.key(key.ID))
+			})
 		}
 	}
 }
 
-func (m *Memory[K, V]) forget() {
-	m.generation++
+func (m *Memory[K, V]) purge() {
 	m.known.Purge()
 	m.unknown.Purge()
-}
-
-func (m *Memory[K, V]) now() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.generation
-}
-
-// remember runs fill unless something changed since the generation.
-func (m *Memory[K, V]) remember(since uint64, fill func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.generation == since {
-		fill()
-	}
 }

@@ -34,7 +34,12 @@ func (s *Service) refreshKeys() *engine.Call {
 		}},
 	}
 	find := func(ctx context.Context, c *engine.Calling) (*engine.Object, error) {
-		return c.Engine.Find(ctx, c.Caller, iam.IdentityProvider, c.Params.Get("provider_id"))
+		id := c.Params.Get("provider_id")
+		o, err := c.Engine.Find(ctx, c.Caller, iam.IdentityProvider, id)
+		if err == nil && o == nil {
+			err = iam.IdentityProvider.Missing(id)
+		}
+		return o, err
 	}
 	return &engine.Call{
 		Operation:   "refreshIamV2JsonWebKeySet",

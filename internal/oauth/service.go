@@ -3,6 +3,8 @@ package oauth
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -64,19 +66,16 @@ type Config struct {
 const rememberedTokens = 20_000
 
 // New returns a Service over the store. Whoever makes it has it told of changes.
-func New(c Config) (*Service, error) {
+func New(c Config) *Service {
 	seen, err := lru.New[[sha256.Size]byte, verified](rememberedTokens)
-	if err != nil {
-		return nil, err
-	}
-	ended, err := lru.New[string, *flight](remembered)
-	if err != nil {
-		return nil, err
+	ended, err2 := lru.New[string, *flight](remembered)
+	if err := errors.Join(err, err2); err != nil {
+		panic(fmt.Sprintf("oauth: %v", err)) // sizes are constants above zero
 	}
 	return &Service{
 		config: c, directory: newDirectory(c.Reader, c.Log), verified: seen,
 		flights: map[string]*flight{}, ended: ended, changed: map[string]bool{}, all: true, wake: make(chan struct{}, 1),
-	}, nil
+	}
 }
 
 // Changed makes the Service forget what the change touches, and look for keys

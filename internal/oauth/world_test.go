@@ -20,6 +20,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/issuer/issuertest"
 	"github.com/weirhq/weir/internal/operation"
@@ -76,20 +77,20 @@ func newService(t testing.TB, st store.Store, c *clock) *Service {
 	t.Helper()
 	directory := authn.NewDirectory(st)
 	st.Watch(directory.Changed)
-	s, err := New(Config{
+	s := New(Config{
 		Store: st, Reader: st, Turn: func(context.Context) (func(), error) { return func() {}, nil },
 		Directory: directory, SigningKeys: token.NewKeys(st, c.now),
 		Fetcher:   issuer.NewFetcher([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}),
 		PublicURL: "https://weir.example.com", Now: c.now, Log: slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	st.Watch(s.Changed)
+	var err error
 	s.Engine, err = engine.New(engine.Config{
 		Store: st, Calls: s.Calls(), Now: c.now, Log: slog.New(slog.DiscardHandler),
-		Kinds: []*engine.Kind{iam.GroupMapping, iam.IdentityPool, iam.IdentityProvider, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (func(), error) { return func() {}, nil },
+		Kinds:   []*engine.Kind{iam.GroupMapping, iam.IdentityPool, iam.IdentityProvider, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
+		Filters: func(context.Context, string) (*ipfilter.Table, error) { return ipfilter.Rules{}.Prepare(), nil },
+		Client:  func(*http.Request) netip.Addr { return netip.Addr{} },
+		Admit:   func(http.ResponseWriter, *http.Request, *authn.Caller) (func(), error) { return func() {}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

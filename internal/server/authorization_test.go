@@ -236,8 +236,33 @@ listIamV2RoleBindings  -         +++++++++++
 listIamV2ServiceAccounts -       +++++++++++
 listIamV2SsoGroupMappings -      +++++++++++
 listIamV2Users         -         +++++++++++
+listServiceQuotaV1AppliedQuotas - +++++++++++
+listServiceQuotaV1Scopes -       +++++++++++
+getServiceQuotaV1AppliedQuota -  ++++++++++h
+getServiceQuotaV1Scope -         ++++++++++h
 listOrgV2Environments  -         +++++++++++
 listOrgV2Organizations -         +++++++++++
+listIamV2IpFilters     -         +++++++++++
+listIamV2IpGroups      -         +++++++++++
+createIamV2IpGroup     -         +dddddddddd
+getIamV2IpGroup        group     ++hhhhhhhhh
+updateIamV2IpGroup     group     +dhhhhhhhhh
+createIamV2IpFilter    org       +dddddddddd
+createIamV2IpFilter    env1      ++ddddddddd
+createIamV2IpFilter    env2      +dddddddddd
+getIamV2IpFilter       org       +hhhhhhhhhh
+getIamV2IpFilter       env1      ++hhhhhhhhh
+getIamV2IpFilter       env2      +hhhhhhhhhh
+updateIamV2IpFilter    org       +hhhhhhhhhh
+updateIamV2IpFilter    env1      ++hhhhhhhhh
+updateIamV2IpFilter    env2      +hhhhhhhhhh
+getIamV2IpFilterSummary org      +dddddddddd
+getIamV2IpFilterSummary env1     ++ddddddddd
+getIamV2IpFilterSummary env2     +dddddddddd
+deleteIamV2IpFilter    org       +hhhhhhhhhh
+deleteIamV2IpFilter    env1      ++hhhhhhhhh
+deleteIamV2IpFilter    env2      +hhhhhhhhhh
+deleteIamV2IpGroup     spare     +dhhhhhhhhh
 getIamV2SsoGroupMapping mapping  +hh+hhhhhhh
 updateIamV2SsoGroupMapping mapping +hh+hhhhhhh
 deleteIamV2SsoGroupMapping mapping +hh+hhhhhhh
@@ -258,6 +283,26 @@ deleteIamV2ServiceAccount account1 +dd++dhhhhh
 deleteOrgV2Environment env2      +hhhhhhdhhh
 deleteOrgV2Environment env1      ++dhhhddhdh
 `
+
+// addFilters makes IP groups, and a filter on each scope that lets this machine
+// in.
+func (s *scene) addFilters(t *testing.T, p *props, extra map[string]string) {
+	t.Helper()
+	for _, name := range []string{"group", "spare"} {
+		extra[name] = create(t, s.admin, ipGroups, ipGroup(int(drawn.Add(1))))
+	}
+	for object, scope := range map[string]string{"org": s.root, "env1": s.root + "/environment=" + p.env[0], "env2": s.root + "/environment=" + p.env[1]} {
+		extra["filter "+object] = create(t, s.admin, ipFilters, ipFilter(scope, extra["group"]))
+	}
+}
+
+// ipFilter is the body of a filter that lets the group in.
+func ipFilter(scope, group string) map[string]any {
+	return map[string]any{
+		"filter_name": fmt.Sprint("filter ", drawn.Add(1)), "resource_group": "management", "resource_scope": scope,
+		"ip_groups": []any{map[string]any{"id": group}},
+	}
+}
 
 // attempt is one row of the table above.
 type attempt struct{ operation, object, cells string }
@@ -289,7 +334,10 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		t.Fatalf("there is no operation %s", a.operation)
 	}
 	n := map[string]int{"env1": 0, "env2": 1, "account1": 0, "account2": 1}[a.object]
-	group := strings.TrimPrefix(strings.TrimPrefix(op.Path, "/iam/v2/"), "/org/v2/")
+	group := op.Path
+	for _, api := range []string{"/iam/v2/", "/org/v2/", "/service-quota/v1/"} {
+		group = strings.TrimPrefix(group, api)
+	}
 	group, _, _ = strings.Cut(group, "/")
 	name := fmt.Sprintf("drawn %d", drawn.Add(1))
 	var body any
@@ -311,6 +359,10 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		}
 	case "invitations":
 		id, body = p.invitation, map[string]any{"email": strings.ReplaceAll(name, " ", "-") + "@example.com"}
+	case "applied-quotas":
+		id, query = "iam.max_environments.per_org", "?scope=ORGANIZATION"
+	case "scopes":
+		id = "ORGANIZATION"
 	case "identity-providers":
 		id, body = extra["provider"], map[string]any{"display_name": name, "issuer": "https://" + strings.ReplaceAll(name, " ", "-") + ".example.com", "jwks_uri": "https://127.0.0.1:1/"}
 		switch {
@@ -321,6 +373,20 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		}
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
+	case "ip-groups":
+		id, body = extra[a.object], ipGroup(int(drawn.Add(1)))
+	case "ip-filters", "ip-filter-summary":
+		scope := map[string]string{"env1": s.root + "/environment=" + p.env[0], "env2": s.root + "/environment=" + p.env[1]}[a.object]
+		if scope == "" {
+			scope = s.root
+		}
+		id, body = extra["filter "+a.object], ipFilter(scope, extra["group"])
+		if op.Method == http.MethodPatch {
+			body = map[string]any{"filter_name": name}
+		}
+		if group == "ip-filter-summary" {
+			query = "?scope=" + url.QueryEscape(scope)
+		}
 	case "role-bindings":
 		id = p.bindings[a.object]
 		if op.Method == http.MethodGet && !strings.Contains(op.Path, "{") {
@@ -388,12 +454,12 @@ func TestRoles(t *testing.T) {
 			t.Errorf("nobody holds %s in this test", role.Name)
 		}
 	}
-	e, err := engine.New(engine.Config{Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, op := range operation.All() {
-		if e.Serves(op.ID) && !slices.ContainsFunc(rows, func(a attempt) bool { return a.operation == op.ID }) {
+		if e.Serves(op.ID) && len(op.Scopes) == 0 && len(op.Credentials) > 0 && !slices.ContainsFunc(rows, func(a attempt) bool { return a.operation == op.ID }) {
 			t.Errorf("no row of the table tries %s", op.ID)
 		}
 	}
@@ -413,6 +479,7 @@ func TestRoles(t *testing.T) {
 					"mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"}),
 				}
 				extra["pool"] = create(t, s.admin, "/iam/v2/identity-providers/"+extra["provider"]+"/identity-pools", map[string]any{"display_name": "pool", "filter": "true"})
+				s.addFilters(t, p, extra)
 				s.checkLists(t, c)
 				for _, row := range rows {
 					want := row.cells[strings.IndexByte(columns, actor.column)]
@@ -430,13 +497,16 @@ func TestRoles(t *testing.T) {
 // by one: of everything that there is, a list has exactly that.
 func (s *scene) checkLists(t *testing.T, c *enginetest.Client) {
 	t.Helper()
-	for _, k := range server.Kinds() {
+	for _, k := range ofOrganizations() {
 		if k.Operations[engine.List] == "" || k.Operations[engine.Read] == "" || strings.Contains(k.Path, "{") {
 			continue
 		}
 		path := k.Path + "?page_size=100"
 		if k.Path == roleBindings {
 			path += "&crn_pattern=" + url.QueryEscape(s.root+"/*")
+		}
+		if k.Path == appliedQuotas {
+			path += "&scope=ORGANIZATION"
 		}
 		listed := walkIDs(t, c, path)
 		all := walkIDs(t, s.admin, path)

@@ -1,10 +1,14 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/quota"
 )
 
 // Kinds is the table of every kind that this server knows, sorted by key.
@@ -15,20 +19,30 @@ func Kinds() []*engine.Kind {
 		iam.IdentityPool,
 		iam.IdentityProvider,
 		iam.Invitation,
+		iam.IPFilter,
+		iam.IPFilterSuspension,
+		iam.IPGroup,
 		iam.RoleBinding,
 		iam.ServiceAccount,
 		iam.User,
 		org.Environment,
 		org.Organization,
+		partner.Entitlement,
+		partner.Organization,
+		partner.Partner,
+		quota.Applied,
+		quota.Scope,
 	}
 }
 
-// Describe returns an engine that describes every operation that this server
-// serves, and answers none: for documents and what checks them.
-func Describe(publicURL string) (*engine.Engine, error) {
-	service, err := oauth.New(oauth.Config{})
-	if err != nil {
-		return nil, err
-	}
-	return engine.New(engine.Config{PublicURL: publicURL, Kinds: Kinds(), Calls: service.Calls()})
+// Calls is the table of the operations that belong to no kind, as they are
+// described. What some of them do takes the service that a server has.
+func Calls() []*engine.Call { return calls(oauth.New(oauth.Config{})) }
+
+func calls(service *oauth.Service) []*engine.Call {
+	return slices.Concat(
+		[]*engine.Call{iam.IPFilterSummary},
+		partner.Calls(),
+		service.Calls(),
+	)
 }

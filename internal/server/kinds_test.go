@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/server"
 )
 
@@ -32,6 +37,11 @@ var specs = map[string]enginetest.Spec{
 				"resource":     cloud,
 				"resources":    []any{cloud},
 			}}
+		},
+		Uncounted: map[string]string{
+			"iam.max_cloud_api_keys.per_user":              "the keys are a service account's",
+			"iam.max_cluster_api_keys.per_service_account": "the keys are Cloud API keys",
+			"iam.max_cluster_api_keys.per_user":            "the keys are Cloud API keys",
 		},
 	},
 	"iam/v2.IdentityPool": {
@@ -60,6 +70,21 @@ var specs = map[string]enginetest.Spec{
 			return map[string]any{"email": email(n), "auth_type": "AUTH_TYPE_LOCAL"}
 		},
 		Only: map[string]string{"auth_type": "without a single sign-on connection there is one way to sign in"},
+	},
+	"iam/v2.IpFilter": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			env := create(t, c, "/org/v2/environments", map[string]any{"display_name": fmt.Sprintf("filtered %d", n)})
+			return map[string]any{
+				"filter_name": fmt.Sprintf("filter %d", n), "resource_group": "management",
+				"resource_scope": "crn://confluent.cloud/organization=" + c.Organization + "/environment=" + env,
+				"ip_groups":      []any{map[string]any{"id": create(t, c, "/iam/v2/ip-groups", ipGroup(n))}},
+			}
+		},
+		Omit: map[string]string{"operation_groups": "they go with one resource group only"},
+	},
+	"iam/v2.IpGroup": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any { return ipGroup(n) },
+		Only: map[string]string{"cidr_blocks": "they must be networks"},
 	},
 	"iam/v2.RoleBinding": {
 		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
@@ -103,7 +128,49 @@ var specs = map[string]enginetest.Spec{
 		},
 		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
 	},
+	"partner/v2.Entitlement": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			body := entitlement(n)
+			body["usage_reporting_id"] = fmt.Sprintf("usage %d", n)
+			body["resource_id"] = fmt.Sprintf("resource %d", n)
+			body["organization"] = map[string]any{"id": signedUp(t, c)}
+			return body
+		},
+	},
+	"partner/v2.Organization": {
+		Make: func(t *testing.T, c *enginetest.Client, _ int) string { return signedUp(t, c) },
+	},
+	"service-quota/v1.AppliedQuota": {
+		Make:  func(*testing.T, *enginetest.Client, int) string { return "iam.max_environments.per_org" },
+		Query: func(*enginetest.Client) url.Values { return url.Values{"scope": {"ORGANIZATION"}} },
+		Omit: map[string]string{
+			"environment": "of another scope", "network": "of another scope", "kafka_cluster": "of another scope",
+			"identity_provider": "of another scope", "certificate_authority": "of another scope",
+		},
+	},
+	"service-quota/v1.Scope": {
+		Make: func(*testing.T, *enginetest.Client, int) string { return "ORGANIZATION" },
+	},
 }
+
+// ipGroup is a body of an IP group that has this machine in it.
+func ipGroup(n int) map[string]any {
+	return map[string]any{"group_name": fmt.Sprintf("group %d", n), "cidr_blocks": []any{"127.0.0.0/8", fmt.Sprintf("10.%d.%d.0/24", n/256%256, n%256)}}
+}
+
+// ofPartners reports whether a kind's objects belong to partners, whose tokens
+// have scopes, and not to organizations.
+func ofPartners(k *engine.Kind) bool {
+	for _, id := range k.Operations {
+		op, _ := operation.ByID(id)
+		return len(op.Scopes) > 0
+	}
+	return k == partner.Partner
+}
+
+// ofOrganizations are the kinds of the table whose objects belong to
+// organizations.
+func ofOrganizations() []*engine.Kind { return slices.DeleteFunc(server.Kinds(), ofPartners) }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
 
@@ -140,8 +207,15 @@ func TestKinds(t *testing.T) {
 				t.Errorf("add a Spec for %s to the table in kinds_test.go", k.Key())
 				continue
 			}
-			t.Run(k.Name, func(t *testing.T) { enginetest.Run(t, w, k, spec) })
+			t.Run(strings.ReplaceAll(k.Key(), "/", " "), func(t *testing.T) {
+				if ofPartners(k) {
+					enginetest.Run(t, partners(t, w), k, spec)
+					return
+				}
+				enginetest.Run(t, w, k, spec)
+			})
 		}
+		verifyQuotas(t, w.Engine)
 	})
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -61,21 +62,22 @@ type Server struct {
 	// Config.TLSSelfSigned, or "".
 	CAPath string
 
-	config   Config
-	version  string
-	log      *slog.Logger
-	listener net.Listener
-	http     *http.Server
-	store    store.Store
-	engine   *engine.Engine
-	router   *operation.Router
-	proxies  clientaddr.Proxies
-	errors   api.ErrorWriter
-	limits   *limits
-	metrics  *metrics
-	courier  *invitation.Courier
-	oauth    *oauth.Service
-	stopping atomic.Bool
+	config    Config
+	version   string
+	log       *slog.Logger
+	listener  net.Listener
+	http      *http.Server
+	store     store.Store
+	engine    *engine.Engine
+	router    *operation.Router
+	proxies   clientaddr.Proxies
+	errors    api.ErrorWriter
+	limits    *limits
+	metrics   *metrics
+	courier   *invitation.Courier
+	oauth     *oauth.Service
+	suspended *suspensions
+	stopping  atomic.Bool
 }
 
 // Open binds the listener, opens and migrates the database, and on the first
@@ -101,6 +103,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.proxies, err = clientaddr.ParseProxies(s.config.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
+	if s.config.ProxyProtocol {
+		// The proxies speak at the beginning of a connection; what is in headers
+		// is the client's own.
+		s.listener, s.proxies = s.proxies.Listen(s.listener, readHeaderTimeout), nil
+	}
 	if s.limits, err = newLimits(s.config); err != nil {
 		return err
 	}
@@ -120,12 +127,15 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
+	s.engine.Client = s.proxies.Client
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
+	s.suspended = newSuspensions(s.store, s.log)
+	s.store.Watch(s.suspended.Changed)
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {
 		return err
@@ -152,7 +162,7 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
@@ -172,29 +182,41 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	}
 	directory := authn.NewDirectory(patient{s})
 	s.Watch(directory.Changed)
-	signing := token.NewKeys(s, time.Now)
-	service, err := oauth.New(oauth.Config{
+	filters := iam.NewFilterDirectory(s)
+	s.Watch(filters.Changed)
+	signingKeys := token.NewKeys(s, time.Now)
+	service := oauth.New(oauth.Config{
 		Store: s, Reader: patient{s}, Turn: func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) },
-		Directory: directory, SigningKeys: signing, Fetcher: issuer.NewFetcher(networks),
+		Directory: directory, SigningKeys: signingKeys, Fetcher: issuer.NewFetcher(networks),
 		PublicURL: publicURL, Now: time.Now, Log: log,
 	})
-	if err != nil {
-		return nil, nil, err
-	}
 	s.Watch(service.Changed)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: service.Readers()}
+	tokens := service.Readers()
+	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens}
 	service.Engine, err = engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), Calls: service.Calls(), PublicURL: publicURL,
+		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
 			return func() {}, nil
 		},
+		Filters:     filters.Table,
+		Client:      func(*http.Request) netip.Addr { return netip.Addr{} },
 		Tokens:      api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys: signing,
+		SigningKeys: signingKeys,
 		Hasher:      authenticator.Hasher,
 		Now:         time.Now, Log: log,
 	})
-	return service.Engine, service, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return service.Engine, service, service.Engine.CountQuotas(ctx)
+}
+
+// SetLimit sets the limit of a quota in an organization, as 'weir quotas set'
+// does.
+func (s *Server) SetLimit(ctx context.Context, organization, code string, limit int64) error {
+	return s.engine.SetLimit(ctx, organization, code, limit)
 }
 
 // first makes the first credentials where there are none.
@@ -262,6 +284,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
 	work.Go(func() { s.oauth.Run(working) })
+	work.Go(func() { s.suspended.Run(working) })
 	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)
 	go func() {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/operation"
 )
@@ -25,13 +26,26 @@ type World struct {
 	Engine *engine.Engine
 	// Admin may do everything in its organization, Other in another one. Nobody
 	// is a service account of Admin's organization and Member a user; neither
-	// holds a role.
+	// holds a role. Where tokens have scopes there are no roles to be without, and
+	// neither of the two.
 	Admin, Other, Nobody, Member Caller
+	// Root is what the resource names of Admin's objects begin with; "" means
+	// the organization.
+	Root string
 }
 
-// Caller is a principal with an API key.
+// root is Root, or the name of Admin's organization.
+func (w *World) root() string {
+	if w.Root != "" {
+		return w.Root
+	}
+	return "crn://" + crn.Authority + "/organization=" + w.Admin.Organization
+}
+
+// Caller is a principal with an API key, or with a token that is sent as Bearer.
 type Caller struct {
 	Key, Secret string
+	Token       string
 	// Organization and Principal are the IDs of the caller's organization and
 	// of the user or service account that the key stands for.
 	Organization, Principal string
@@ -49,6 +63,9 @@ type Spec struct {
 	// those that take no other values than Body's, whatever the definition
 	// allows; each with the reason.
 	Omit, Only map[string]string
+	// Uncounted names, by code, the quotas that do not count what Body makes;
+	// each with the reason.
+	Uncounted map[string]string
 	// Query returns the query parameters without which there is no list.
 	Query func(c *Client) url.Values
 	// Parent makes an object for the parameter in the kind's path and returns
@@ -108,6 +125,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"Clear", []engine.Verb{engine.Update}, r.testClear},
 		{"Delete", []engine.Verb{engine.Delete, engine.Read}, r.testDelete},
 		{"NotFound", nil, r.testNotFound},
+		{"Quotas", []engine.Verb{engine.Create}, r.testQuotas},
 		{"List", []engine.Verb{engine.List}, r.testList},
 		{"PageSize", []engine.Verb{engine.List}, r.testPageSize},
 		{"PageToken", []engine.Verb{engine.List}, r.testPageToken},
@@ -163,6 +181,17 @@ func (r *tester) op(t *testing.T, v engine.Verb) operation.Operation {
 		t.Fatalf("there is no operation %s", r.k.Operations[v])
 	}
 	return op
+}
+
+// roleless are the callers without any role.
+func (r *tester) roleless() []*Client {
+	var out []*Client
+	for _, c := range []*Client{r.nobody, r.member} {
+		if c.Caller != (Caller{}) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func (r *tester) number() int { return int(numbers.Add(1)) }
