@@ -59,6 +59,7 @@ const (
 	auditFileCount     = "audit-file-count"
 	auditCA            = "audit-ca"
 	auditHTTPBatch     = "audit-http-batch"
+	oauthAllowNetwork  = "oauth-allow-network"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -83,7 +84,7 @@ var secret = []string{azureClientSecret, bootstrapAPISecret, bootstrapPassword}
 
 // lists are the settings with several values, separated by commas in the
 // environment.
-var lists = []string{auditSink, cloudCheck, trustedProxy}
+var lists = []string{auditSink, cloudCheck, oauthAllowNetwork, trustedProxy}
 
 func storeFlags(f *pflag.FlagSet) {
 	f.String(configFile, "", "read settings from this YAML `file`; its keys are the names of these flags")
@@ -125,6 +126,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(auditCA, "", "PEM `file` with the certificates that servers of audit sinks are trusted by; those of the system by default")
 	f.Bool(auditHTTPBatch, false, "send many events in one request to the HTTP endpoints of --audit-sink, as a CloudEvents batch")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
+	f.StringSlice(oauthAllowNetwork, nil, "`CIDR` in which the keys of identity providers may be fetched, over plain HTTP too, beside public addresses over HTTPS; may be repeated. Without it, loopback while the server listens there and trusts no proxy")
 }
 
 // load reads the settings: a flag wins over the environment, the environment
@@ -213,7 +215,7 @@ func serverConfig(k *koanf.Koanf) server.Config {
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
 		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
 		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),
-		SMTPURL:                 k.String(smtpURL), MailFrom: k.String(mailFrom),
+		SMTPURL:                 k.String(smtpURL), MailFrom: k.String(mailFrom), OAuthNetworks: several(k, oauthAllowNetwork),
 		Clouds: cloudaccess.Options{
 			Identity: cloudaccess.Identity{AWSAccountID: k.String(awsAccountID), AzureAppID: k.String(azureAppID), GCPProject: k.String(gcpProject)},
 			Ask:      several(k, cloudCheck), AzureClientSecret: k.String(azureClientSecret),

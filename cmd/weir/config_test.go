@@ -71,6 +71,8 @@ func TestPrecedence(t *testing.T) {
 		{rateLimitAddress, []string{"--rate-limit-address", "1"}, "2", "rate-limit-address: 3", "1", "2", "3", "10"},
 		{trustedProxy, []string{"--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "10.1.0.0/16,::1/128"}, "192.0.2.0/24,2001:db8::/32", "trusted-proxy: [198.51.100.0/24, 203.0.113.0/24]",
 			"[10.0.0.0/8 10.1.0.0/16 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24 203.0.113.0/24]", "[]"},
+		{oauthAllowNetwork, []string{"--oauth-allow-network", "10.0.0.0/8,::1/128"}, "192.0.2.0/24,2001:db8::/32", "oauth-allow-network: [198.51.100.0/24]",
+			"[10.0.0.0/8 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24]", "[]"},
 	} {
 		environment := map[string]string{"WEIR_" + strings.ToUpper(strings.ReplaceAll(c.setting, "-", "_")): c.variable}
 		for name, s := range map[string]struct {
@@ -85,7 +87,7 @@ func TestPrecedence(t *testing.T) {
 			"flag, file":         {source{flags: c.flags, file: c.line}, c.byFlag},
 			"flag, environment":  {source{flags: c.flags, environment: environment}, c.byFlag},
 			"all three of them":  {source{c.flags, environment, c.line}, c.byFlag},
-			"empty environment":  {source{environment: map[string]string{"WEIR_LISTEN": "", "WEIR_PUBLIC_URL": "", "WEIR_TRUSTED_PROXY": ""}, file: c.line}, c.byFile},
+			"empty environment":  {source{environment: map[string]string{"WEIR_LISTEN": "", "WEIR_PUBLIC_URL": "", "WEIR_TRUSTED_PROXY": "", "WEIR_OAUTH_ALLOW_NETWORK": ""}, file: c.line}, c.byFile},
 			"another's variable": {source{environment: map[string]string{"WEIR_NO_SUCH_SETTING": "x", "LISTEN": "x"}}, c.by},
 		} {
 			t.Run(c.setting+" by "+name, func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestPrecedence(t *testing.T) {
 				config := serverConfig(k)
 				got := map[string]any{
 					publicURL: config.PublicURL, listen: config.Listen, tlsSelfSigned: config.TLSSelfSigned,
-					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies,
+					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies, oauthAllowNetwork: config.OAuthNetworks,
 				}[c.setting]
 				if fmt.Sprint(got) != s.want {
 					t.Errorf("%s is %v, want %s", c.setting, got, s.want)

@@ -279,6 +279,7 @@ func TestServeFailures(t *testing.T) {
 		"bad log level":            {nil, []string{"--log-level", "loud"}, []string{`--log-level "loud"`}},
 		"bad log level by name":    {[]string{"WEIR_LOG_LEVEL=loud"}, nil, []string{`"loud"`}},
 		"bad proxy":                {nil, []string{"--trusted-proxy", "nonsense"}, []string{"--trusted-proxy", "nonsense"}},
+		"bad network":              {nil, []string{"--oauth-allow-network", "nonsense"}, []string{"--oauth-allow-network", "nonsense"}},
 		"no such configuration":    {nil, []string{"--config", file + ".yaml"}, []string{"--config", file + ".yaml"}},
 		"no such certificate":      {nil, []string{"--tls-cert", file + ".pem", "--tls-key", file + ".pem", "--log-level", "error"}, []string{"--tls-cert", file + ".pem"}},
 		"bad bootstrap password":   {[]string{"WEIR_BOOTSTRAP_PASSWORD=hunter2"}, nil, []string{"WEIR_BOOTSTRAP_PASSWORD"}},

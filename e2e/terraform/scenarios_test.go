@@ -38,6 +38,26 @@ var scenarios = map[string]scenario{
 			checkMapping(o, `"platform" in groups`, "Who runs it")
 		},
 	},
+	"identity_pool": {
+		made:   5,
+		update: []string{"-var", `filter=claims.sub.startsWith("orders-")`, "-var", "description=They write orders"}, updated: "0 added, 1 changed, 0 destroyed",
+		first: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkPool(t, o, `claims.aud == "weir" && "orders" in claims.groups`, "Services that write orders")
+		},
+		second: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkPool(t, o, `claims.sub.startsWith("orders-")`, "They write orders")
+		},
+	},
+	"identity_provider": {
+		made:   2,
+		update: []string{"-var", "name=sign-on", "-var", "issuer=https://login.example.com/v2", "-var", "jwks_uri=https://127.0.0.1:1/v2/keys"}, updated: "0 added, 2 changed, 0 destroyed",
+		first: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkProvider(t, o, "login", "https://login.example.com/realms/company/", "https://127.0.0.1:1/keys/")
+		},
+		second: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkProvider(t, o, "sign-on", "https://login.example.com/v2", "https://127.0.0.1:1/v2/keys")
+		},
+	},
 	"invitation": {
 		made:   1,
 		update: []string{"-var", "email=doc@example.com"}, updated: "1 added, 0 changed, 1 destroyed",
@@ -220,6 +240,24 @@ func checkSetups(o outputs, name string) {
 	o.same("azure.id", "by_id.id")
 	o.same("google.id", "by_name.id", "authorization.id")
 	o.same("google.gcp.0.google_service_account", "authorization.gcp.0.google_service_account")
+}
+
+func checkPool(t *testing.T, o outputs, filter, description string) {
+	t.Helper()
+	o.want(map[string]any{
+		"orders.display_name": "orders", "orders.filter": filter, "orders.description": description, "orders.identity_claim": "claims.sub",
+		"by_id.filter": filter, "by_name.description": description,
+	})
+	o.same("orders.id", "by_id.id", "by_name.id")
+}
+
+func checkProvider(t *testing.T, o outputs, name, issuer, keys string) {
+	t.Helper()
+	o.want(map[string]any{
+		"login.display_name": name, "login.issuer": issuer, "login.jwks_uri": keys, "login.identity_claim": "claims.email",
+		"by_id.issuer": issuer, "by_name.jwks_uri": keys,
+	})
+	o.same("login.id", "by_id.id", "by_name.id")
 }
 
 func checkInvitation(t *testing.T, w *weirtest.Server, o outputs, email string) {

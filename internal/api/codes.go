@@ -46,6 +46,9 @@ var (
 	InvalidRole = &Code{"invalid-role", http.StatusBadRequest, "Invalid Role",
 		"The role binding names a role that does not exist.",
 		"Use one of the predefined roles; the operator's guide lists them.", 0}
+	InvalidExchange = &Code{"invalid_token_exchange", http.StatusBadRequest, "Invalid Token Exchange",
+		"The security token service gives out no token for this request: a field is missing or wrong, or the subject token is not good for the identity pool.",
+		"Correct what the message names. Take a new token from the identity provider if it is the token, and look at the filter of the identity pool if the token does not pass it.", 0}
 	WrongScope = &Code{"invalid_role_scope", http.StatusBadRequest, "Invalid Role Scope",
 		"The role cannot be bound to the kind of resource that the pattern names.",
 		"Bind the role to a scope that it takes, or choose another role.", 40002}
@@ -88,6 +91,12 @@ var (
 	ServiceAccountNotFound = &Code{"service_account_not_found", http.StatusNotFound, "Service Account Not Found",
 		"The service account does not exist, or the caller may not know of it.",
 		"Check the identifier, and list the service accounts to see which exist.", 0}
+	IdentityPoolNotFound = &Code{"identity_pool_not_found", http.StatusNotFound, "Identity Pool Not Found",
+		"The identity pool or its identity provider does not exist, or the caller may not know of it.",
+		"Check both identifiers, and list the identity pools of the provider to see which exist.", http.StatusNotFound}
+	IdentityProviderNotFound = &Code{"identity_provider_not_found", http.StatusNotFound, "Identity Provider Not Found",
+		"The identity provider does not exist, or the caller may not know of it.",
+		"Check the identifier, and list the identity providers to see which exist.", http.StatusNotFound}
 	MethodNotAllowed = &Code{"method_not_allowed", http.StatusMethodNotAllowed, "Method Not Allowed",
 		"The path exists, but not with this method.",
 		"Use one of the methods in the Allow header.", 0}
@@ -126,11 +135,11 @@ var (
 // Codes lists every code, in the order of status and name.
 func Codes() []*Code {
 	return []*Code{
-		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest, LockOut,
+		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, InvalidExchange, MalformedRequest, LockOut,
 		Unauthenticated,
 		QuotaExceeded,
 		ForbiddenAccess, HTTPSRequired, InsufficientScope, AddressNotAllowed, RoleBindingForbidden, UserUnauthorized,
-		ProviderIntegrationNotFound, ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
+		IdentityPoolNotFound, IdentityProviderNotFound, ProviderIntegrationNotFound, ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,
 		AlreadyExists, InUse,
 		PayloadTooLarge, UnsupportedMediaType, ValidationFailed, TooManyRequests,

@@ -40,6 +40,8 @@ type Caller struct {
 	// Scheme is the kind of credential; Credential is its public part, the
 	// key's id.
 	Scheme, Credential string
+	// Identity is who stands behind an identity pool, nil for other callers.
+	Identity *Identity
 	// Scopes are what a token is good for, of the kinds that have scopes.
 	Scopes []string
 }

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -30,10 +32,17 @@ type Call struct {
 	Open bool
 	// Parameters are its query parameters.
 	Parameters []Parameter
+	// Identify finds the caller of an operation that has its credentials in its
+	// body, and of which the table lists none: with it the caller counts as for
+	// every other operation, for the rate limit too. An error with a status of
+	// 400 and more below 500 counts as one of the address.
+	Identify func(ctx context.Context, c *Calling) (*authn.Caller, error)
 	// Body are the fields of the request's body, which is read where there are
-	// any: JSON, or with Form what an HTML form sends.
-	Body []Field
-	Form bool
+	// any: JSON, or with Form what an HTML form sends. Wrong is the code for
+	// fields that are missing or wrong, where it is not api.ValidationFailed.
+	Body  []Field
+	Form  bool
+	Wrong *api.Code
 	// Answer are the fields of the answer's document, for the API reference; Do
 	// renders it. None means that there is no content.
 	Answer []Field
@@ -82,13 +91,56 @@ func Document(fields []Field, doc Doc) []byte {
 	return b.Bytes()
 }
 
-// call takes a Call's own steps, in place of those of a verb.
-func (e *Engine) call(ctx context.Context, q *request, call *Call, params operation.Params) (*Answer, error) {
-	c := &Calling{Engine: e, Request: q.Request, Caller: q.caller, Params: params, Query: q.query, Success: q.op.Success, Actor: audit.ActorOf(ctx)}
-	var problems []api.Problem
-	if call.Body != nil {
-		c.Body, problems = merge(call.Body, nil, q.body, "")
+// calling is the request as the call sees it, with all that is wrong with its
+// body.
+func (e *Engine) calling(ctx context.Context, q *request, call *Call) (*Calling, error) {
+	c := &Calling{Engine: e, Request: q.Request, Caller: q.caller, Params: q.params, Query: q.query, Success: q.op.Success, Actor: audit.ActorOf(ctx)}
+	if call.Body == nil {
+		return c, nil
 	}
+	body := q.body
+	if call.Form {
+		body = unformed(call.Body, body)
+	}
+	var problems []api.Problem
+	if c.Body, problems = merge(call.Body, nil, body, ""); len(problems) == 0 {
+		return c, nil
+	}
+	wrong := api.Invalid(problems...)
+	if call.Wrong != nil {
+		wrong.Code = call.Wrong
+	}
+	return c, wrong
+}
+
+// unformed gives the texts of a form the types of their fields.
+func unformed(fields []Field, form map[string]any) map[string]any {
+	typed := maps.Clone(form)
+	for i := range fields {
+		text, sent := form[fields[i].Name].(string)
+		switch {
+		case !sent:
+		case fields[i].Type == Integer:
+			typed[fields[i].Name] = json.Number(text)
+		case fields[i].Type == Boolean && (text == "true" || text == "false"):
+			typed[fields[i].Name] = text == "true"
+		}
+	}
+	return typed
+}
+
+// identify finds the caller by the request's body.
+func (e *Engine) identify(ctx context.Context, q *request, call *Call) (*authn.Caller, error) {
+	c, err := e.calling(ctx, q, call)
+	if err != nil {
+		return nil, err
+	}
+	return call.Identify(ctx, c)
+}
+
+// call takes a Call's own steps, in place of those of a verb.
+func (e *Engine) call(ctx context.Context, q *request, call *Call) (*Answer, error) {
+	c, wrong := e.calling(ctx, q, call)
 	if p := call.Asks; p != nil {
 		on := crn.PatternOf(OrganizationCRN(q.caller.Org))
 		if call.On != nil {
@@ -105,8 +157,8 @@ func (e *Engine) call(ctx context.Context, q *request, call *Call, params operat
 			return nil, err
 		}
 	}
-	if len(problems) > 0 {
-		return nil, api.Invalid(problems...)
+	if wrong != nil {
+		return nil, wrong
 	}
 	return call.Do(ctx, c)
 }
@@ -121,8 +173,10 @@ func (c *Call) check() error {
 		return fmt.Errorf("operation %s has nothing to do, or no description", c.Operation)
 	case len(op.Credentials) > 0 && (c.Asks != nil) == c.Open:
 		return fmt.Errorf("operation %s must either ask for a permission or be open to every caller", c.Operation)
-	case len(op.Credentials) == 0 && (c.Asks != nil || c.On != nil):
+	case len(op.Credentials) == 0 && c.Identify == nil && (c.Asks != nil || c.On != nil):
 		return fmt.Errorf("operation %s has no caller to ask about", c.Operation)
+	case c.Identify != nil && (len(op.Credentials) > 0 || c.Body == nil):
+		return fmt.Errorf("operation %s has credentials in its header, or none in its body", c.Operation)
 	}
 	return nil
 }

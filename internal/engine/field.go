@@ -43,7 +43,8 @@ type Field struct {
 	// Example is shown in the API reference.
 	Example any
 
-	// Required fields must be there on create and cannot be cleared.
+	// Required fields must be there on create, unless they have a Default, and
+	// cannot be cleared.
 	Required bool
 	// ReadOnly fields are the server's: in bodies they are ignored.
 	ReadOnly bool

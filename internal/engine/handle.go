@@ -30,6 +30,7 @@ type request struct {
 	call   *Call
 	id     string
 	parent string
+	params operation.Params
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
@@ -61,7 +62,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check, call: to.call}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check, call: to.call, params: params}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -70,23 +71,29 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		}
 	}
 
-	// 2. Authenticate, unless the operation asks for no credentials.
-	var caller *authn.Caller
+	// 2. Authenticate, unless the operation asks for no credentials. Where they
+	// are in the body, that is read first.
 	var err error
-	if len(op.Credentials) > 0 {
-		caller, err = e.Authenticate(r, op.Credentials)
+	inBody := to.call != nil && to.call.Identify != nil
+	switch {
+	case inBody:
+		if err = q.decode(to); err == nil {
+			q.caller, err = e.identify(r.Context(), q, to.call)
+		}
+	case len(op.Credentials) > 0:
+		q.caller, err = e.Authenticate(r, op.Credentials)
 	}
+	caller := q.caller
 
 	// 3. Admit: the limits of the caller, or of the address of who is none. The
 	// request counts as under way until all steps are done.
-	if err == nil || unauthenticated(err) {
+	if err == nil || clientsFault(err) {
 		leave, limited := e.Admit(rw, r, caller)
 		if limited != nil {
 			return nil, caller, limited
 		}
 		defer leave()
 	}
-	q.caller = caller
 	ctx := audit.WithActor(r.Context(), e.actor(r, caller, err))
 	if err != nil {
 		e.recordFailure(ctx, q, err)
@@ -95,7 +102,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 
 	// What came of it is in the audit log before it is told: a change has written
 	// its event with itself.
-	answer, err := e.answer(ctx, q, to, params)
+	answer, err := e.answer(ctx, q, to, inBody)
 	if err != nil {
 		e.recordFailure(ctx, q, err)
 	} else {
@@ -104,8 +111,9 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	return answer, caller, err
 }
 
-// answer takes the steps of a request that was admitted.
-func (e *Engine) answer(ctx context.Context, q *request, to route, params operation.Params) (*Answer, error) {
+// answer takes the steps of a request that was admitted; decoded says whether
+// it has been read for its credentials already.
+func (e *Engine) answer(ctx context.Context, q *request, to route, decoded bool) (*Answer, error) {
 	if err := checkScopes(q.caller, q.op.Scopes); err != nil {
 		return nil, err
 	}
@@ -120,14 +128,10 @@ func (e *Engine) answer(ctx context.Context, q *request, to route, params operat
 	}
 
 	// 5. Decode.
-	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
-		return nil, err
-	}
-	if !api.AcceptsJSON(q.Header.Values("Accept")) {
-		return nil, api.New(api.NotAcceptable, "The Accept header must allow application/json")
-	}
-	if q.body, err = to.readBody(q.Request); err != nil {
-		return nil, err
+	if !decoded {
+		if err = q.decode(to); err != nil {
+			return nil, err
+		}
 	}
 
 	// 6. Authorize, validate, write and render: in one transaction for a
@@ -135,11 +139,25 @@ func (e *Engine) answer(ctx context.Context, q *request, to route, params operat
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
 	if to.call != nil {
-		answer, err = e.call(ctx, q, to.call, params)
+		answer, err = e.call(ctx, q, to.call)
 	} else {
 		answer, err = e.perform(ctx, q)
 	}
 	return answer, e.exceeded(err)
+}
+
+// decode reads what the request says: its query, what answer it takes, and its
+// body.
+func (q *request) decode(to route) error {
+	var err error
+	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
+		return err
+	}
+	if !api.AcceptsJSON(q.Header.Values("Accept")) {
+		return api.New(api.NotAcceptable, "The Accept header must allow application/json")
+	}
+	q.body, err = to.readBody(q.Request)
+	return err
 }
 
 // readBody reads the request's body where the operation has one.
@@ -320,6 +338,13 @@ func checkScopes(caller *authn.Caller, needed []string) error {
 func unauthenticated(err error) bool {
 	var refused *api.Error
 	return errors.As(err, &refused) && refused.Code.Status == http.StatusUnauthorized
+}
+
+// clientsFault reports whether a request is refused for what its sender did:
+// without a caller that counts against the address.
+func clientsFault(err error) bool {
+	var refused *api.Error
+	return errors.As(err, &refused) && refused.Code.Status < http.StatusInternalServerError
 }
 
 func denied(operation string, guards []Guard) error {

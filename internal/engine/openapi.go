@@ -191,7 +191,7 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 	if call.Body != nil {
 		content := openapi3.NewContentWithJSONSchema(d.structure(call.Body, created))
 		if call.Form {
-			content = openapi3.NewContentWithSchema(d.structure(call.Body, created), []string{"application/x-www-form-urlencoded"})
+			content = openapi3.NewContentWithSchema(d.structure(call.Body, formed), []string{"application/x-www-form-urlencoded"})
 		}
 		o.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithContent(content)}
 	}

@@ -53,7 +53,11 @@ func (c *Call) failures(op operation.Operation) map[int][]*api.Code {
 		codes = append(codes, api.InvalidParameter)
 	}
 	if c.Body != nil {
-		codes = append(codes, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
+		wrong := c.Wrong
+		if wrong == nil {
+			wrong = api.ValidationFailed
+		}
+		codes = append(codes, wrong, api.PayloadTooLarge, api.UnsupportedMediaType)
 	}
 	return byStatus(codes)
 }

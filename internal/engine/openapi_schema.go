@@ -22,6 +22,8 @@ const (
 	changed
 	// replaced is the body of a PUT.
 	replaced
+	// formed is a form: there is no null in it.
+	formed
 )
 
 func shapeOf(verb Verb, op operation.Operation) shape {
@@ -46,16 +48,16 @@ func (s shape) requires(f *Field) bool {
 		return false
 	case s == answered:
 		return true
-	case s == changed, f.ReadOnly:
+	case s == changed, f.ReadOnly, s != replaced && f.Default != nil:
 		return false
 	default:
-		return s == created || !f.Immutable
+		return s != replaced || !f.Immutable
 	}
 }
 
 // clears reports whether null is taken for the field: it then is absent.
 func (s shape) clears(f *Field) bool {
-	return s != answered && !f.Required && !f.ReadOnly && !f.Once
+	return s != answered && s != formed && !f.Required && !f.ReadOnly && !f.Once
 }
 
 const schemas = "#/components/schemas/"

@@ -121,7 +121,7 @@ func principalIn(body []byte) (string, error) {
 // account, or a user who accepted the invitation.
 func CanAct(ctx context.Context, r store.Reader, org, id string) (bool, error) {
 	p, ok := principalOf(id)
-	if !ok || p.Key == groupMappingID.Key {
+	if !ok || p.Key != userID.Key && p.Key != serviceAccountID.Key {
 		return false, nil
 	}
 	row, err := r.Get(ctx, org, store.Key{Kind: p.Key, ID: id})

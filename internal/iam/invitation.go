@@ -88,7 +88,7 @@ var Invitation = &engine.Kind{
 		{
 			Name: "creator", Type: engine.Reference, ReadOnly: true, Filter: engine.FilterOne,
 			Description: "Who made the invitation.",
-			To:          &engine.ReferenceTo{Kinds: []string{userID.Key, serviceAccountID.Key}, OnDelete: engine.Keep, Typed: true, Resolved: true},
+			To:          &engine.ReferenceTo{Kinds: []string{userID.Key, serviceAccountID.Key, identityPoolID.Key}, OnDelete: engine.Keep, Typed: true, Resolved: true},
 		},
 	},
 	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
@@ -146,7 +146,7 @@ func allocateUser(ctx context.Context, w *engine.Write) error {
 		p, _ := principalOf(w.Caller.Principal)
 		k := w.Engine.Kind(p.Key)
 		if k == nil {
-			return api.New(api.UserUnauthorized, "Users and service accounts invite others, and nobody else")
+			return api.New(api.UserUnauthorized, "Users, service accounts and identity pools invite others, and nobody else")
 		}
 		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: p.Key, ID: w.Caller.Principal})
 		if errors.Is(err, store.ErrNotFound) {

@@ -29,11 +29,15 @@ var (
 		ID:  engine.IDShape{Prefix: "group-", Length: 6, Alphabet: random.MixedAlphanumeric},
 		Key: "iam.v2/sso.GroupMapping", Segment: "group-mapping",
 	}
+	identityPoolID = principal{
+		ID:  engine.IDShape{Prefix: "pool-", Length: 6, Alphabet: random.MixedAlphanumeric},
+		Key: "iam/v2.IdentityPool", Segment: "identity-pool",
+	}
 )
 
 // principalOf returns the kind of principal that the ID belongs to.
 func principalOf(id string) (principal, bool) {
-	for _, p := range []principal{userID, serviceAccountID, groupMappingID} {
+	for _, p := range []principal{userID, serviceAccountID, groupMappingID, identityPoolID} {
 		if p.ID.Has(id) {
 			return p, true
 		}

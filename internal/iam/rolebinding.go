@@ -157,6 +157,8 @@ func bindingLinks(o *engine.Object) []engine.Link {
 // binding names of these must exist.
 var keptKinds = map[string]string{
 	"environment":          "org/v2.Environment",
+	"identity-pool":        identityPoolID.Key,
+	"identity-provider":    "iam/v2.IdentityProvider",
 	"provider-integration": "pim/v2.Integration",
 	"service-account":      serviceAccountID.Key,
 }
@@ -245,8 +247,8 @@ func grant(ctx context.Context, w *engine.Write) error {
 			return err
 		}
 	}
-	if scope, _ := authz.ScopeOf(pattern); scope == authz.ServiceAccount {
-		return mustControl(ctx, w, pattern.Last().Value)
+	if owned := pattern.Last(); isOwned(owned.Key) {
+		return mustControl(ctx, w, owned.Value)
 	}
 	return nil
 }
@@ -271,6 +273,12 @@ func pinNamed(ctx context.Context, w *engine.Write, name crn.CRN) error {
 	return err
 }
 
+// isOwned reports whether the key in a CRN is of principals that others can
+// own, and then act as.
+func isOwned(segment string) bool {
+	return segment == serviceAccountID.Segment || segment == identityPoolID.Segment
+}
+
 func oneOf(scopes []authz.Scope) string {
 	names := make([]string, len(scopes))
 	for i, s := range scopes {
@@ -282,7 +290,8 @@ func oneOf(scopes []authz.Scope) string {
 // mustControl refuses to hand out control of a principal to who does not
 // control everything that the principal may do: they could take it for
 // themselves that way. Whoever already owns the principal does. What a
-// principal may do includes what the service accounts that it owns may do.
+// principal may do includes what the service accounts and identity pools that it
+// owns may do.
 func mustControl(ctx context.Context, w *engine.Write, principal string) error {
 	if w.Caller == nil {
 		return nil
@@ -304,9 +313,9 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 	if !ok {
 		return false, nil
 	}
-	self := crn.Must(engine.OrganizationCRN(w.New.Org).Append(p.Segment, principal))
-	if authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: "CloudApiKey", On: crn.PatternOf(self)}) {
-		return true, nil
+	owns, err := ownsPrincipal(ctx, w, p, principal)
+	if err != nil || owns {
+		return owns, err
 	}
 	held, err := w.Tx.List(ctx, store.Query{
 		Org: w.New.Org, Kind: authn.RoleBindingKind, Limit: maxHeld,
@@ -327,7 +336,7 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 			if !authz.Decide(w.Caller.Subject, authz.Question{Operation: authz.AlterAccess, Resource: g.Resource, On: g.On}) {
 				return false, nil
 			}
-			if g.On.Last().Key == serviceAccountID.Segment {
+			if isOwned(g.On.Last().Key) {
 				if ok, err := controls(ctx, w, g.On.Last().Value, visited); err != nil || !ok {
 					return ok, err
 				}
@@ -335,6 +344,28 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 		}
 	}
 	return true, nil
+}
+
+// ownsPrincipal reports whether the caller may act as the principal as it is: by
+// making keys for it or, for an identity pool, by saying who is in it.
+func ownsPrincipal(ctx context.Context, w *engine.Write, p principal, id string) (bool, error) {
+	if p.Key != identityPoolID.Key {
+		self := crn.Must(engine.OrganizationCRN(w.New.Org).Append(p.Segment, id))
+		return authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: "CloudApiKey", On: crn.PatternOf(self)}), nil
+	}
+	row, err := w.Tx.Get(ctx, w.New.Org, store.Key{Kind: p.Key, ID: id})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	k := w.Engine.Kind(p.Key)
+	pool, err := k.Decode(row)
+	if err != nil {
+		return false, err
+	}
+	return authz.Decide(w.Caller.Subject, authz.Question{Operation: authz.AlterAccess, Resource: k.Resource, On: crn.PatternOf(k.CRN(pool))}), nil
 }
 
 const maxHeld = 10_000

@@ -42,7 +42,7 @@ var grantings = []granting{
 		"OrganizationAdmin", "",
 		[]string{
 			"OrganizationAdmin", "", "AccountAdmin", "", "EnvironmentAdmin", "/environment=ENV2", "DeveloperRead", topics + "*",
-			"ResourceOwner", "/service-account=BOSS", "ResourceOwner", "/identity-provider=op-1/identity-pool=pool-1",
+			"ResourceOwner", "/service-account=BOSS", "ResourceOwner", "/identity-provider=OP/identity-pool=POOL",
 		},
 		nil,
 	},
@@ -66,7 +66,7 @@ var grantings = []granting{
 	{
 		"AccountAdmin", "",
 		[]string{"ResourceOwner", "/service-account=WEAK", "Assigner", "/service-account=WEAK"},
-		[]string{"EnvironmentAdmin", "/environment=ENV1", "BillingAdmin", "", "ResourceOwner", topics + "*"},
+		[]string{"EnvironmentAdmin", "/environment=ENV1", "BillingAdmin", "", "ResourceOwner", topics + "*", "ResourceOwner", "/identity-provider=OP/identity-pool=POOL"},
 	},
 	{
 		"ResourceOwner", topics + "ab*",
@@ -93,6 +93,12 @@ var grantings = []granting{
 		[]string{"EnvironmentAdmin", "/environment=ENV1"},
 	},
 	{"Assigner", "/environment=ENV1/provider-integration=CSPI", nil, []string{"Assigner", "/environment=ENV1/provider-integration=CSPI"}},
+	{
+		"ResourceOwner", "/identity-provider=OP/identity-pool=POOL",
+		[]string{"ResourceOwner", "/identity-provider=OP/identity-pool=POOL", "Assigner", "/identity-provider=OP/identity-pool=POOL"},
+		[]string{"ResourceOwner", "/service-account=MINE", "EnvironmentAdmin", "/environment=ENV1"},
+	},
+	{"Assigner", "/identity-provider=OP/identity-pool=POOL", nil, []string{"Assigner", "/identity-provider=OP/identity-pool=POOL"}},
 	{"Assigner", "/service-account=MINE", nil, []string{"Assigner", "/service-account=MINE", "ResourceOwner", "/service-account=MINE"}},
 	{"KsqlAdmin", "/environment=ENV1/cloud-cluster=lkc-1/ksql=lksqlc-1", nil, []string{"KsqlAdmin", "/environment=ENV1/cloud-cluster=lkc-1/ksql=lksqlc-1"}},
 	{"BillingAdmin", "", nil, []string{"BillingAdmin", ""}},
@@ -126,11 +132,13 @@ func TestGranting(t *testing.T) {
 	boss, bystander := s.account(t), s.account(t)
 	integration := create(t, s.admin, integrations, integrationIn(env1))
 	s.bind(t, boss, "OrganizationAdmin", s.root)
+	provider := identityProvider(t, s.admin)
+	pool := create(t, s.admin, "/iam/v2/identity-providers/"+provider+"/identity-pools", map[string]any{"display_name": "pool", "filter": "true"})
 	for _, g := range grantings {
 		t.Run(g.role+" "+g.bound, func(t *testing.T) {
 			mine, weak := s.account(t), s.account(t)
 			name := func(below string) string {
-				return s.root + strings.NewReplacer("ENV1", env1, "ENV2", env2, "MINE", mine, "WEAK", weak, "BOSS", boss, "CSPI", integration).Replace(below)
+				return s.root + strings.NewReplacer("POOL", pool, "ENV1", env1, "ENV2", env2, "MINE", mine, "WEAK", weak, "BOSS", boss, "CSPI", integration, "=OP/", "="+provider+"/").Replace(below)
 			}
 			c := s.holder(t, g.role, name(g.bound))
 			cannot := g.cannot

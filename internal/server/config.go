@@ -51,6 +51,12 @@ type Config struct {
 	// have not shown valid credentials. Zero means no limit.
 	ConcurrencyLimitPrincipal, ConcurrencyLimitOrganization, ConcurrencyLimitAddress int
 
+	// OAuthNetworks are the networks in which the key sets of identity providers
+	// may be fetched beside public addresses, over plain HTTP too. Without any,
+	// loopback is one while Listen is on loopback and no proxy is trusted: then
+	// whoever names a URL is on this machine.
+	OAuthNetworks []string
+
 	// SMTPURL is the server that mail goes through, as mail.NewSMTP reads it;
 	// empty means that mail is written into files, in outbox/ in DataDir.
 	SMTPURL string
@@ -114,6 +120,9 @@ func (c Config) Check() error {
 	if err := c.Clouds.Check(); err != nil {
 		return err
 	}
+	if _, err := c.keyNetworks(); err != nil {
+		return err
+	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
@@ -140,6 +149,22 @@ func (c Config) Check() error {
 }
 
 func (c Config) tls() bool { return c.TLSCert != "" || c.TLSSelfSigned }
+
+// keyNetworks are the networks in which key sets may be fetched.
+func (c Config) keyNetworks() ([]netip.Prefix, error) {
+	networks := make([]netip.Prefix, 0, len(c.OAuthNetworks))
+	for _, text := range c.OAuthNetworks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--oauth-allow-network %q is not a network such as 10.1.0.0/16", text)
+		}
+		networks = append(networks, p.Masked())
+	}
+	if local, err := clientaddr.IsLoopback(c.Listen); err == nil && local && len(networks) == 0 && len(c.TrustedProxies) == 0 {
+		networks = append(networks, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	}
+	return networks, nil
+}
 
 // publicURL is the base of links, without a final slash. A listener on every
 // address is called localhost.

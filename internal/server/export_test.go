@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weirhq/weir/internal/engine"
@@ -50,3 +51,16 @@ func (s *Server) HoldAddress(ctx context.Context, client netip.Addr) (leave func
 
 // Replicas is how many servers share the limits.
 func (s *Server) Replicas() int { return s.limits.exchange.Replicas() }
+
+// UseCalls lets the server serve further operations that belong to no kind. It
+// must be called before Serve.
+func (s *Server) UseCalls(calls ...*engine.Call) error {
+	config := s.engine.Config
+	config.Calls = append(slices.Clone(config.Calls), calls...)
+	e, err := engine.New(config)
+	if err != nil {
+		return err
+	}
+	s.engine = e
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/pim"
@@ -16,6 +17,8 @@ func Kinds() []*engine.Kind {
 	return []*engine.Kind{
 		iam.GroupMapping,
 		iam.APIKey,
+		iam.IdentityPool,
+		iam.IdentityProvider,
 		iam.Invitation,
 		iam.IPFilter,
 		iam.IPFilterSuspension,
@@ -35,10 +38,14 @@ func Kinds() []*engine.Kind {
 	}
 }
 
-// Calls is the table of the operations that belong to no kind.
-func Calls() []*engine.Call {
+// Calls is the table of the operations that belong to no kind, as they are
+// described. What some of them do takes the service that a server has.
+func Calls() []*engine.Call { return calls(oauth.New(oauth.Config{})) }
+
+func calls(service *oauth.Service) []*engine.Call {
 	return slices.Concat(
 		[]*engine.Call{iam.IPFilterSummary},
 		partner.Calls(),
+		service.Calls(),
 	)
 }

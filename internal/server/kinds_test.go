@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weirhq/weir/internal/engine"
@@ -43,6 +44,27 @@ var specs = map[string]enginetest.Spec{
 			"iam.max_cluster_api_keys.per_service_account": "the keys are Cloud API keys",
 			"iam.max_cluster_api_keys.per_user":            "the keys are Cloud API keys",
 		},
+	},
+	"iam/v2.IdentityPool": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("pool %d", n), "description": fmt.Sprintf("the pool %d", n),
+				"identity_claim": fmt.Sprintf("claims.n%d", n), "filter": fmt.Sprintf(`claims.aud == "team-%d"`, n),
+			}
+		},
+		Only:   map[string]string{"filter": "it must be a condition", "identity_claim": "it must name a claim"},
+		Parent: identityProvider,
+	},
+	"iam/v2.IdentityProvider": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("provider %d", n), "description": fmt.Sprintf("the provider %d", n),
+				"identity_claim": fmt.Sprintf("claims.n%d", n), "issuer": fmt.Sprintf("https://issuer-%d.example.com/", n),
+				// A port of this machine that nobody listens on.
+				"jwks_uri": fmt.Sprintf("https://127.0.0.1:1/%d", n),
+			}
+		},
+		Only: map[string]string{"issuer": "it must be a URL", "jwks_uri": "it must be a URL", "identity_claim": "it must name a claim"},
 	},
 	"iam/v2.Invitation": {
 		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
@@ -206,6 +228,17 @@ func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
 func serviceAccount(t *testing.T, c *enginetest.Client, n int) string {
 	t.Helper()
 	return create(t, c, "/iam/v2/service-accounts", map[string]any{"display_name": fmt.Sprintf("owner %d", n)})
+}
+
+var providers atomic.Int64
+
+// identityProvider makes an identity provider and returns its ID.
+func identityProvider(t *testing.T, c *enginetest.Client) string {
+	t.Helper()
+	n := providers.Add(1)
+	return create(t, c, "/iam/v2/identity-providers", map[string]any{
+		"display_name": "parent", "issuer": fmt.Sprintf("https://parent-%d.example.com", n), "jwks_uri": "https://127.0.0.1:1/",
+	})
 }
 
 // TestKinds puts every kind of the table through the test of all kinds, so that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -76,6 +77,7 @@ func (s *Server) routes() (http.Handler, error) {
 		"/openapi.json": documents,
 		"/docs":         docs,
 	}
+	maps.Copy(beside, s.oauth.Documents(s.errors.Write))
 	noSSO := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.errors.Write(w, r, api.New(api.NotImplemented, "This server has no single sign-on yet; users sign in with the password that their invitation asks for"))
 	})

@@ -28,8 +28,10 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
+	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/store"
@@ -76,6 +78,7 @@ type Server struct {
 	metrics   *metrics
 	courier   *invitation.Courier
 	audit     *delivery.Courier
+	oauth     *oauth.Service
 	suspended *suspensions
 	stopping  atomic.Bool
 }
@@ -119,7 +122,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.store, err = OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log); err != nil {
 		return err
 	}
-	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
+	networks, err := s.config.keyNetworks()
+	if err != nil {
+		return err
+	}
+	if s.engine, s.oauth, err = newEngine(ctx, s.store, s.URL, s.log, networks); err != nil {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
@@ -166,30 +173,40 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), []string{iam.Invitation.Key()}),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
 // NewEngine returns the engine over an open store, as the server and the
 // operator's commands use it.
 func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger) (*engine.Engine, error) {
+	e, _, err := newEngine(ctx, s, publicURL, log, nil)
+	return e, err
+}
+
+// newEngine is NewEngine with the service that lets the identities of identity
+// providers in. It fetches their keys from public addresses and the networks.
+func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, networks []netip.Prefix) (*engine.Engine, *oauth.Service, error) {
 	keys, err := bootstrap.LoadKeys(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	directory := authn.NewDirectory(patient{s})
 	s.Watch(directory.Changed)
 	filters := iam.NewFilterDirectory(s)
 	s.Watch(filters.Changed)
 	signingKeys := token.NewKeys(s, time.Now)
-	authenticator := &authn.Authenticator{
-		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
-		Tokens: map[string]authn.TokenReader{
-			operation.PartnerToken: partner.TokenReader(s, signingKeys),
-		},
-	}
-	e, err := engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
+	service := oauth.New(oauth.Config{
+		Store: s, Reader: patient{s}, Turn: func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) },
+		Directory: directory, SigningKeys: signingKeys, Fetcher: issuer.NewFetcher(networks),
+		PublicURL: publicURL, Now: time.Now, Log: log,
+	})
+	s.Watch(service.Changed)
+	tokens := service.Readers()
+	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens}
+	service.Engine, err = engine.New(engine.Config{
+		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
 			return func() {}, nil
@@ -202,9 +219,9 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Now:         time.Now, Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return e, e.CountQuotas(ctx)
+	return service.Engine, service, service.Engine.CountQuotas(ctx)
 }
 
 // SetLimit sets the limit of a quota in an organization, as 'weir quotas set'
@@ -278,6 +295,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
 	work.Go(func() { s.audit.Run(working) })
+	work.Go(func() { s.oauth.Run(working) })
 	work.Go(func() { s.suspended.Run(working) })
 	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)

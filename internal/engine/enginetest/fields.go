@@ -125,6 +125,13 @@ func (r *tester) testRequired(t *testing.T) {
 			}
 			continue
 		}
+		if p.Default != nil {
+			if v, _ := get(r.create(t, without(r.body(t, r.admin), p.path)).Body, p.path); v != p.Default {
+				t.Errorf("%s left out is %v, want %v", p.path, v, p.Default)
+			}
+			r.post(t, with(body, p.path, nil)).WantInvalid(t, p.pointer())
+			continue
+		}
 		if !strings.Contains(p.path, ".") {
 			top = append(top, p.pointer())
 		}
