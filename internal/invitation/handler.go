@@ -22,9 +22,6 @@ const (
 	// maxBody bounds a form, in bytes: a name of 255 and two passwords of 128
 	// characters, each of up to twelve bytes when encoded, fit well.
 	maxBody = 16 << 10
-	// hashesAtOnce bounds how many passwords are hashed at a time, each in
-	// 64 MiB.
-	hashesAtOnce = 2
 )
 
 // Handler serves the page at Path, where invited people sign up. It works
@@ -35,19 +32,17 @@ const (
 // reads changes nothing: programs that look at the links in mail do not spend
 // them.
 type Handler struct {
-	engine *engine.Engine
-	admit  func(http.ResponseWriter, *http.Request) error
-	page   *template.Template
-	policy string
-	// hashing holds a place for each password that may be hashed now.
-	hashing chan struct{}
-	hash    func(password string) (string, error)
+	engine    *engine.Engine
+	passwords *authn.Passwords
+	admit     func(http.ResponseWriter, *http.Request) error
+	page      *template.Template
+	policy    string
 }
 
 // NewHandler returns the handler. Admit is asked before a form is looked at; an
 // error means that its sender has to wait, and is answered with 429. It may set
 // headers such as Retry-After.
-func NewHandler(e *engine.Engine, admit func(http.ResponseWriter, *http.Request) error) (*Handler, error) {
+func NewHandler(e *engine.Engine, passwords *authn.Passwords, admit func(http.ResponseWriter, *http.Request) error) (*Handler, error) {
 	page, err := template.ParseFS(assets, "assets/page.html", "assets/style.css")
 	if err != nil {
 		return nil, fmt.Errorf("invitation: %w", err)
@@ -58,10 +53,9 @@ func NewHandler(e *engine.Engine, admit func(http.ResponseWriter, *http.Request)
 	}
 	sum := sha256.Sum256(style)
 	return &Handler{
-		engine: e, admit: admit, page: page,
+		engine: e, passwords: passwords, admit: admit, page: page,
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-		hashing: make(chan struct{}, hashesAtOnce), hash: authn.HashPassword,
 	}, nil
 }
 
@@ -157,26 +151,13 @@ func (h *Handler) find(r *http.Request) (*engine.Object, token, error) {
 // signUp makes the user active. The hash is made before the transaction, which
 // others may be waiting for.
 func (h *Handler) signUp(ctx context.Context, t token, f form) error {
-	password, err := h.hashed(ctx, f.password)
+	password, err := h.passwords.Hash(ctx, f.password)
 	if err != nil {
 		return err
 	}
 	return h.engine.Store.Update(ctx, func(tx store.Tx) error {
 		return iam.AcceptInvitation(ctx, h.engine, tx, t.id, t.hash(h.engine), f.name, password)
 	})
-}
-
-// errBusy means that no place for another hash came free in time.
-var errBusy = errors.New("too many passwords to hash at once")
-
-func (h *Handler) hashed(ctx context.Context, password string) (string, error) {
-	select {
-	case h.hashing <- struct{}{}:
-		defer func() { <-h.hashing }()
-		return h.hash(password)
-	case <-ctx.Done():
-		return "", errBusy
-	}
 }
 
 // fail tells the person what is wrong with the link, or that the fault is not
@@ -196,7 +177,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &closed):
 		h.write(w, r, http.StatusGone, notice("This invitation was withdrawn",
 			"Ask the administrator who invited you if you think that it should not have been."))
-	case errors.Is(err, errBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, authn.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		w.Header().Set("Retry-After", strconv.Itoa(5))
 		h.write(w, r, http.StatusServiceUnavailable, notice("Try again in a moment",
 			"The server is too busy just now. Your link is still good."))

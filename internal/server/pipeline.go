@@ -55,7 +55,7 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) error {
+	invitations, err := invitation.NewHandler(s.engine, s.passwords, func(w http.ResponseWriter, r *http.Request) error {
 		return s.admit(w, r, nil)
 	})
 	if err != nil {

@@ -75,6 +75,7 @@ type Server struct {
 	addresses  *ratelimit.Limiter
 	metrics    *metrics
 	courier    *invitation.Courier
+	passwords  *authn.Passwords
 	stopping   atomic.Bool
 }
 
@@ -122,6 +123,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.passwords = authn.NewPasswords(authn.HashPassword)
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
 	tlsConfig, err := s.tlsConfig()
