@@ -20,7 +20,7 @@ import (
 // what a principal may do. It is told of changes (Changed), and forgets at
 // once what they touch.
 //
-// What it remembers is bounded. Keys that do not exist are remembered too, in
+// What it remembers is bounded. Keys and sessions that do not exist are remembered too, in
 // a part of their own: a key that is unknown then takes as long as one with a
 // wrong secret, and a flood of made-up keys pushes out no real ones.
 type Directory struct {
@@ -31,6 +31,7 @@ type Directory struct {
 	mu         sync.Mutex
 	generation uint64
 	keys       *lru.Cache[string, keyEntry]
+	sessions   *lru.Cache[string, sessionEntry]
 	unknown    *lru.Cache[string, struct{}]
 	subjects   *lru.Cache[subjectKey, *authz.Subject]
 }
@@ -40,12 +41,14 @@ type keyEntry struct {
 	record KeyRecord
 }
 
+type sessionEntry struct{ org, user string }
+
 // subjectKey names the principals that a subject acts for, joined by spaces,
 // the one that it is first.
 type subjectKey struct{ org, principals string }
 
 // DirectoryKinds are the kinds whose changes a directory must be told of.
-func DirectoryKinds() []string { return []string{APIKeyKind, RoleBindingKind} }
+func DirectoryKinds() []string { return []string{APIKeyKind, RoleBindingKind, SessionKind} }
 
 // rememberedKeys bounds each part of the directory. An entry takes a few
 // hundred bytes, a subject more with its bindings.
@@ -56,6 +59,7 @@ const rememberedKeys = 20_000
 func NewDirectory(s store.Reader) *Directory {
 	d := &Directory{store: s}
 	d.keys = must(lru.New[string, keyEntry](rememberedKeys))
+	d.sessions = must(lru.New[string, sessionEntry](rememberedKeys))
 	d.unknown = must(lru.New[string, struct{}](rememberedKeys))
 	d.subjects = must(lru.New[subjectKey, *authz.Subject](rememberedKeys))
 	return d
@@ -76,6 +80,7 @@ func (d *Directory) Changed(c store.Change) {
 	if c.All {
 		d.generation++
 		d.keys.Purge()
+		d.sessions.Purge()
 		d.unknown.Purge()
 		d.subjects.Purge()
 		return
@@ -85,6 +90,10 @@ func (d *Directory) Changed(c store.Change) {
 		case APIKeyKind:
 			d.generation++
 			d.keys.Remove(key.ID)
+			d.unknown.Remove(key.ID)
+		case SessionKind:
+			d.generation++
+			d.sessions.Remove(key.ID)
 			d.unknown.Remove(key.ID)
 		case RoleBindingKind:
 			// A change does not say whose binding it was. Bindings change
@@ -116,26 +125,46 @@ func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, erro
 	if !keyShape(id) {
 		return "", KeyRecord{}, store.ErrNotFound // no key was ever like this
 	}
-	if e, ok := d.keys.Get(id); ok {
-		return e.org, e.record, nil
+	e, err := find(ctx, d, d.keys, store.Key{Kind: APIKeyKind, ID: id}, func(row *store.Row) (keyEntry, error) {
+		record, err := DecodeKeyRecord(row.Private)
+		return keyEntry{row.Org, record}, err
+	})
+	return e.org, e.record, err
+}
+
+// Session returns the organization and the user of the session, or
+// store.ErrNotFound where it has ended.
+func (d *Directory) Session(ctx context.Context, id string) (org, user string, err error) {
+	e, err := find(ctx, d, d.sessions, store.Key{Kind: SessionKind, ID: id}, func(row *store.Row) (sessionEntry, error) {
+		record, err := DecodeSessionRecord(row.Private)
+		return sessionEntry{row.Org, record.User}, err
+	})
+	return e.org, e.user, err
+}
+
+// find returns what a row says, from memory where it is remembered.
+func find[V any](ctx context.Context, d *Directory, known *lru.Cache[string, V], key store.Key, read func(*store.Row) (V, error)) (V, error) {
+	var none V
+	if v, ok := known.Get(key.ID); ok {
+		return v, nil
 	}
-	if d.unknown.Contains(id) {
-		return "", KeyRecord{}, store.ErrNotFound
+	if d.unknown.Contains(key.ID) {
+		return none, store.ErrNotFound
 	}
 	since := d.now()
-	row, err := d.store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
+	row, err := d.store.Get(ctx, "", key)
 	if errors.Is(err, store.ErrNotFound) {
-		d.remember(since, func() { d.unknown.Add(id, struct{}{}) })
+		d.remember(since, func() { d.unknown.Add(key.ID, struct{}{}) })
 	}
 	if err != nil {
-		return "", KeyRecord{}, err
+		return none, err
 	}
-	record, err := DecodeKeyRecord(row.Private)
+	v, err := read(row)
 	if err != nil {
-		return "", KeyRecord{}, err
+		return none, err
 	}
-	d.remember(since, func() { d.keys.Add(id, keyEntry{row.Org, record}) })
-	return row.Org, record, nil
+	d.remember(since, func() { known.Add(key.ID, v) })
+	return v, nil
 }
 
 func keyShape(id string) bool {

@@ -90,13 +90,17 @@ func DecodeUserRecord(b []byte) (UserRecord, error) {
 	return r, nil
 }
 
-func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
+// setAuthType ends the sessions that began the other way.
+func setAuthType(ctx context.Context, w *engine.Write, body engine.Doc) error {
 	wanted := body.String("auth_type")
 	if problems := checkAuthType(wanted); len(problems) > 0 {
 		return api.Invalid(problems...)
 	}
+	if w.Old.Doc.String("auth_type") == wanted {
+		return nil
+	}
 	w.New.Doc.Set("auth_type", wanted)
-	return nil
+	return EndSessions(ctx, w.Tx, w.Old.Org, w.Old.ID, w.Now)
 }
 
 // checkAuthType refuses single sign-on, which no organization has a connection

@@ -79,6 +79,23 @@ func (l *Limiter) Take(key string, now time.Time) Decision {
 	return d
 }
 
+// Peek returns what Take would decide, and counts nothing. It serves where only
+// some requests count, which show later: attempts that fail.
+func (l *Limiter) Peek(key string, now time.Time) Decision {
+	if l.limit == (Limit{}) {
+		return Decision{Allowed: true}
+	}
+	s := &l.shards[maphash.String(l.seed, key)%uint64(len(l.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var state State
+	if c := s.callers[key]; c != nil {
+		state = c.state
+	}
+	d, _ := l.limit.Take(now, state)
+	return d
+}
+
 // Len returns how many keys are remembered right now.
 func (l *Limiter) Len() int {
 	n := 0

@@ -17,5 +17,6 @@ func Kinds() []*engine.Kind {
 		iam.User,
 		org.Environment,
 		org.Organization,
+		iam.Session,
 	}
 }
