@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
@@ -18,5 +19,13 @@ func Kinds() []*engine.Kind {
 		org.Environment,
 		org.Organization,
 		iam.Session,
+	}
+}
+
+// Calls is the table of the operations that belong to no kind, sorted by their
+// IDs.
+func Calls() []*engine.Call {
+	return []*engine.Call{
+		ccloudv1.ReportUsage,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/apidocs"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
@@ -61,6 +62,12 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	private := ccloudv1.New(ccloudv1.Config{
+		Engine: s.engine, SignIn: s.signIn, Errors: s.errors, Admit: s.admit,
+		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },
+		Address:    s.addressKey,
+		Realm:      ccloudv1.LocalRealm,
+	})
 	// The paths beside the API, each exactly as it is: http.ServeMux would
 	// answer dot segments with redirects of its own making.
 	beside := map[string]http.Handler{
@@ -76,6 +83,10 @@ func (s *Server) routes() (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == invitation.Path {
 			invitations.ServeHTTP(w, r)
+			return
+		}
+		if private.Serves(r.URL.Path) {
+			private.ServeHTTP(w, r)
 			return
 		}
 		h := beside[r.URL.Path]
@@ -207,8 +218,8 @@ func (s *Server) withTimeout(next http.Handler) http.Handler {
 	})
 }
 
-// withPlainPath serves the same API below /api, which the CLI needs, and
-// collapses doubled slashes, which clients with a trailing slash in their base
+// withPlainPath serves the same API below /api, and below /confluent.cloud/api,
+// which the CLI needs, and collapses doubled slashes, which clients with a trailing slash in their base
 // URL send. The encoded form is kept: an encoded slash belongs to a value.
 func (s *Server) withPlainPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -228,12 +239,18 @@ func (s *Server) withPlainPath(next http.Handler) http.Handler {
 	})
 }
 
+// loginPath ends the URL that the CLI logs in to: it takes no other for one of
+// this API.
+const loginPath = "/confluent.cloud"
+
 func plainPath(escaped string) string {
 	for strings.Contains(escaped, "//") {
 		escaped = strings.ReplaceAll(escaped, "//", "/")
 	}
-	if rest, ok := strings.CutPrefix(escaped, "/api/"); ok {
-		return "/" + rest
+	for _, prefix := range []string{"/api/", loginPath + "/api/"} {
+		if rest, ok := strings.CutPrefix(escaped, prefix); ok {
+			return "/" + rest
+		}
 	}
 	return escaped
 }

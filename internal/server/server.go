@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
@@ -29,6 +28,7 @@ import (
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/ratelimit"
+	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -76,6 +76,7 @@ type Server struct {
 	metrics    *metrics
 	courier    *invitation.Courier
 	passwords  *authn.Passwords
+	signIn     *signin.Service
 	stopping   atomic.Bool
 }
 
@@ -124,6 +125,9 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.passwords = authn.NewPasswords(authn.HashPassword)
+	if s.signIn, err = signin.New(s.engine, s.passwords); err != nil {
+		return err
+	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
 	tlsConfig, err := s.tlsConfig()
@@ -164,13 +168,17 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	}
 	directory := authn.NewDirectory(s)
 	s.Watch(directory.Changed)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
+	signing := token.NewKeys(s, time.Now)
+	authenticator := &authn.Authenticator{
+		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
+		Tokens: map[string]authn.TokenReader{operation.Session: authn.Sessions(signing, directory)},
+	}
 	return engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), PublicURL: publicURL,
+		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
 		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys:  token.NewKeys(s, time.Now),
+		SigningKeys:  signing,
 		Hasher:       authenticator.Hasher,
 		Now:          time.Now, Log: log,
 	})
@@ -240,6 +248,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	working, endWork := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
+	work.Go(func() { s.signIn.Run(working) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
@@ -287,7 +296,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Cal
 	} else {
 		// The headers would tell one who guesses how fast to go, and are
 		// declared for successes and 429 only.
-		d = s.addresses.Take(addressKey(s.proxies.Client(r)), time.Now())
+		d = s.addresses.Take(s.addressKey(r), time.Now())
 		if !d.Allowed {
 			ratelimit.WriteHeaders(w.Header(), d)
 		}
@@ -300,7 +309,8 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Cal
 
 // addressKey is what a client's address is limited under. One IPv6 host can
 // use any address of a /64, so that all of them share one limit.
-func addressKey(a netip.Addr) string {
+func (s *Server) addressKey(r *http.Request) string {
+	a := s.proxies.Client(r)
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
 			return p.String()

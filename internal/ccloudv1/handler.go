@@ -1,0 +1,206 @@
+// Package ccloudv1 serves what the vendor's CLI needs beside the public API: the
+// endpoints of an older, private API that it signs in with and looks up
+// identities and roles at. It has those and no others; what Weir has nothing
+// behind says so.
+//
+// The endpoints are known from the CLI and its SDK alone (facts, clients C).
+// Errors look as that SDK reads them: {"error":{"code":…,"message":…}}.
+package ccloudv1
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/signin"
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	Engine *engine.Engine
+	SignIn *signin.Service
+	Errors api.ErrorWriter
+	// Admit is asked for each request, with the caller or nil; its error is a
+	// 429.
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// Identified is told who makes a request, for the log.
+	Identified func(ctx context.Context, caller *authn.Caller)
+	// Address is where a request comes from, in the form that attempts to sign
+	// in are counted under.
+	Address func(r *http.Request) string
+	// Realm says how the user with an address signs in; see LocalRealm.
+	Realm func(ctx context.Context, email, organization string) (Realm, error)
+}
+
+// Handler serves the endpoints. Paths are those behind /api.
+type Handler struct {
+	Config
+	endpoints map[string]map[string]endpoint
+}
+
+// endpoint is one method of one path.
+type endpoint struct {
+	// open endpoints ask for no credentials: the request brings its own.
+	open bool
+	do   func(ctx context.Context, q *request) (any, error)
+}
+
+type request struct {
+	*http.Request
+	// caller is nil for open endpoints.
+	caller *authn.Caller
+	// name is the last part of the path, where the path ends in a name.
+	name string
+}
+
+// rolePath is the one path that ends in a name.
+const rolePath = "/metadata/security/v2alpha1/roles/"
+
+// New returns the handler.
+func New(c Config) *Handler {
+	c.Errors.Body = errorBody
+	h := &Handler{Config: c}
+	h.endpoints = map[string]map[string]endpoint{
+		"/login/realm":                          {http.MethodGet: {open: true, do: h.realm}},
+		"/sessions":                             {http.MethodPost: {open: true, do: h.signIn}, http.MethodDelete: {open: true, do: h.signOut}},
+		"/me":                                   {http.MethodGet: {do: h.me}},
+		"/users":                                {http.MethodGet: {do: h.users}},
+		"/service_accounts":                     {http.MethodGet: {do: h.serviceAccounts}},
+		"/growth/v1/free-trial-info":            {http.MethodGet: {do: h.freeTrial}},
+		"/metadata/security/v2alpha1/roles":     {http.MethodGet: {do: h.roles}},
+		"/metadata/security/v2alpha1/roleNames": {http.MethodGet: {do: h.roleNames}},
+		rolePath + "{name}":                     {http.MethodGet: {do: h.role}},
+		"/access_tokens":                        {http.MethodPost: {do: h.dataPlaneToken}},
+		"/usage_limits":                         {http.MethodGet: {do: h.usageLimits}},
+	}
+	return h
+}
+
+// find returns the methods of the path, and the name that it ends in.
+func (h *Handler) find(path string) (map[string]endpoint, string) {
+	if name, ok := strings.CutPrefix(path, rolePath); ok && name != "" && !strings.Contains(name, "/") {
+		return h.endpoints[rolePath+"{name}"], name
+	}
+	if strings.Contains(path, "{") {
+		return nil, ""
+	}
+	return h.endpoints[path], ""
+}
+
+// Serves reports whether the path is one of the handler's.
+func (h *Handler) Serves(path string) bool {
+	methods, _ := h.find(path)
+	return methods != nil
+}
+
+// credentials are what the endpoints take: what management operations take.
+var credentials = []string{authn.SchemeAPIKey}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	methods, name := h.find(r.URL.Path)
+	to, ok := methods[r.Method]
+	if !ok {
+		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+		h.Errors.Write(rw, r, api.New(api.MethodNotAllowed, "The path takes "+allow).WithHeader("Allow", allow))
+		return
+	}
+	answer, err := h.answer(rw, r, to, name)
+	var silent *unavailableError
+	switch {
+	case errors.As(err, &silent):
+		write(rw, http.StatusNotImplemented, map[string]string{"error": silent.message})
+	case err != nil:
+		h.Errors.Write(rw, r, translate(err))
+	default:
+		write(rw, http.StatusOK, answer)
+	}
+}
+
+func (h *Handler) answer(rw http.ResponseWriter, r *http.Request, to endpoint, name string) (any, error) {
+	q := &request{Request: r, name: name}
+	if !to.open {
+		caller, err := h.Engine.Authenticate(r, credentials)
+		var refused *api.Error
+		if err != nil && !errors.As(err, &refused) {
+			return nil, err
+		}
+		if limited := h.Admit(rw, r, caller); limited != nil {
+			return nil, limited
+		}
+		if err != nil {
+			return nil, err
+		}
+		h.Identified(r.Context(), caller)
+		q.caller = caller
+	} else if limited := h.Admit(rw, r, nil); limited != nil {
+		return nil, limited
+	}
+	return to.do(r.Context(), q)
+}
+
+// translate says in the API's words why somebody could not sign in.
+func translate(err error) error {
+	var tooMany *signin.TooManyError
+	switch {
+	case errors.Is(err, signin.ErrCredentials), errors.Is(err, signin.ErrRefresh), errors.Is(err, authn.ErrToken):
+		return api.New(api.Unauthenticated, sentence(err)).WithHeader("WWW-Authenticate", "Bearer")
+	case errors.As(err, &tooMany):
+		wait := int64((tooMany.RetryAfter + time.Second - 1) / time.Second)
+		return api.New(api.TooManyRequests, fmt.Sprintf("Too many attempts to sign in have failed; try again in %d seconds", wait)).
+			WithHeader("Retry-After", strconv.FormatInt(wait, 10))
+	case errors.Is(err, authn.ErrBusy):
+		return api.New(api.TooManyRequests, "Too many users are signing in right now; try again in a moment").WithHeader("Retry-After", "5")
+	default:
+		return err
+	}
+}
+
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// failure is an error as the CLI's SDK reads it.
+type failure struct {
+	Error failureEntry `json:"error"`
+}
+
+type failureEntry struct {
+	Code      int    `json:"code"`
+	Message   string `json:"message"`
+	ErrorCode string `json:"error_code"`
+}
+
+func errorBody(e *api.Error) any {
+	return failure{failureEntry{e.Code.Status, e.Problems[0].Message, e.Code.Upper()}}
+}
+
+// unavailableError answers for what Weir has nothing behind, where the CLI reads
+// the error as a text.
+type unavailableError struct{ message string }
+
+func (e *unavailableError) Error() string { return e.message }
+
+func write(rw http.ResponseWriter, status int, answer any) {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		panic(fmt.Sprintf("ccloudv1: encode answer: %v", err)) // texts, numbers and times always encode
+	}
+	h := rw.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	rw.WriteHeader(status)
+	_, _ = rw.Write(body) // a client that went away is no concern of ours
+}
