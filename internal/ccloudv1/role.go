@@ -35,33 +35,35 @@ var levels = map[authz.Scope]string{
 	authz.Organization: "organization", authz.Environment: "environment", authz.CloudCluster: "cluster",
 }
 
-// roleOf describes a role. Scopes at one level that permit the same are one
-// policy.
+// roleOf describes a role, with one policy for each level and whether it is
+// bound to a resource there.
 func roleOf(r *authz.Role) role {
 	out := role{Name: r.Name, Policies: []policy{}}
-	add := func(level authz.Scope, resource bool, grants ...authz.Grants) {
-		p := policy{BindingScope: levels[level], BindWithResource: resource, AllowedOperations: operations(grants...)}
-		same := func(known policy) bool {
-			return known.BindingScope == p.BindingScope && known.BindWithResource == p.BindWithResource &&
-				slices.EqualFunc(known.AllowedOperations, p.AllowedOperations, func(a, b allowed) bool {
-					return a.ResourceType == b.ResourceType && slices.Equal(a.Operations, b.Operations)
-				})
-		}
-		if len(p.AllowedOperations) > 0 && !slices.ContainsFunc(out.Policies, same) {
-			out.Policies = append(out.Policies, p)
-		}
-	}
+	grants := map[policyKey][]authz.Grants{}
 	for _, scope := range r.Scopes {
-		level := scope.Level()
-		add(level, scope != level, r.Within, r.BoundTo[scope])
+		at := policyKey{scope.Level(), scope.Level() != scope}
+		grants[at] = append(grants[at], r.Within, r.BoundTo[scope])
 	}
-	add(authz.Organization, false, r.Organization)
+	at := policyKey{authz.Organization, false}
+	grants[at] = append(grants[at], r.Organization)
+	for _, level := range []authz.Scope{authz.CloudCluster, authz.Environment, authz.Organization} {
+		for _, resource := range []bool{false, true} {
+			if allowed := operations(grants[policyKey{level, resource}]); len(allowed) > 0 {
+				out.Policies = append(out.Policies, policy{levels[level], resource, allowed})
+			}
+		}
+	}
 	return out
+}
+
+type policyKey struct {
+	level    authz.Scope
+	resource bool
 }
 
 // operations merges grants, sorted by resource type. What stands for every type
 // is "All", as every operation is.
-func operations(grants ...authz.Grants) []allowed {
+func operations(grants []authz.Grants) []allowed {
 	merged := map[string][]string{}
 	for _, g := range grants {
 		for resource, operations := range g {

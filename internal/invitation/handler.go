@@ -1,13 +1,9 @@
 package invitation
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strconv"
 
@@ -15,13 +11,8 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/page"
 	"github.com/weirhq/weir/internal/store"
-)
-
-const (
-	// maxBody bounds a form, in bytes: a name of 255 and two passwords of 128
-	// characters, each of up to twelve bytes when encoded, fit well.
-	maxBody = 16 << 10
 )
 
 // Handler serves the page at Path, where invited people sign up. It works
@@ -35,40 +26,24 @@ type Handler struct {
 	engine    *engine.Engine
 	passwords *authn.Passwords
 	admit     func(http.ResponseWriter, *http.Request) error
-	page      *template.Template
-	policy    string
+	page      *page.Page
 }
 
 // NewHandler returns the handler. Admit is asked before a form is looked at; an
 // error means that its sender has to wait, and is answered with 429. It may set
 // headers such as Retry-After.
 func NewHandler(e *engine.Engine, passwords *authn.Passwords, admit func(http.ResponseWriter, *http.Request) error) (*Handler, error) {
-	page, err := template.ParseFS(assets, "assets/page.html", "assets/style.css")
+	p, err := page.New(assets, "assets/page.html", e.Log)
 	if err != nil {
 		return nil, fmt.Errorf("invitation: %w", err)
 	}
-	style, err := assets.ReadFile("assets/style.css")
-	if err != nil {
-		return nil, fmt.Errorf("invitation: %w", err)
-	}
-	sum := sha256.Sum256(style)
-	return &Handler{
-		engine: e, passwords: passwords, admit: admit, page: page,
-		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
-			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-	}, nil
+	return &Handler{engine: e, passwords: passwords, admit: admit, page: p}, nil
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header.Set("Content-Security-Policy", h.policy)
-	header.Set("X-Frame-Options", "DENY")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("X-Robots-Tag", "noindex")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	header.Set("Cache-Control", "no-store")
+	h.page.Guard(header)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		h.show(w, r)
@@ -106,12 +81,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if err := r.ParseForm(); err != nil {
-		status := http.StatusBadRequest
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			status = http.StatusRequestEntityTooLarge
-		}
+	if status := page.ReadForm(w, r); status != 0 {
 		h.write(w, r, status, notice("The form could not be read", "Open the link in your mail again and fill in the form there."))
 		return
 	}
@@ -131,7 +101,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.engine.Log.InfoContext(r.Context(), "an invitation was accepted", "invitation", o.ID, "request_id", api.RequestID(r.Context()))
-	v.Title, v.Form, v.Done = "Welcome", false, true
+	v.Title, v.Form, v.Done, v.URL = "Welcome", false, true, h.engine.PublicURL
 	h.write(w, r, http.StatusOK, v)
 }
 
@@ -196,6 +166,8 @@ type view struct {
 	Title, Text string
 	Form, Done  bool
 	FullName    string
+	// URL is the server's public URL.
+	URL string
 	// Problems are what is wrong with the form, by field.
 	Problems map[string]string
 }
@@ -223,14 +195,5 @@ func (h *Handler) form(ctx context.Context, o *engine.Object) (view, error) {
 }
 
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, v view) {
-	var b bytes.Buffer
-	if err := h.page.ExecuteTemplate(&b, "page.html", v); err != nil {
-		h.engine.Log.ErrorContext(r.Context(), "the invitation page cannot be rendered", "request_id", api.RequestID(r.Context()), "error", err)
-		http.Error(w, "The page cannot be shown; the server's log says why.", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // a client that went away is no concern of ours
+	h.page.Write(w, r, status, v)
 }
