@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
@@ -156,9 +155,8 @@ func translate(err error) error {
 	case errors.Is(err, signin.ErrCredentials), errors.Is(err, signin.ErrRefresh), errors.Is(err, authn.ErrToken):
 		return api.New(api.Unauthenticated, sentence(err)).WithHeader("WWW-Authenticate", "Bearer")
 	case errors.As(err, &tooMany):
-		wait := int64((tooMany.RetryAfter + time.Second - 1) / time.Second)
-		return api.New(api.TooManyRequests, fmt.Sprintf("Too many attempts to sign in have failed; try again in %d seconds", wait)).
-			WithHeader("Retry-After", strconv.FormatInt(wait, 10))
+		return api.New(api.TooManyRequests, fmt.Sprintf("Too many attempts to sign in have failed; try again in %d seconds", tooMany.Seconds())).
+			WithHeader("Retry-After", strconv.Itoa(tooMany.Seconds()))
 	case errors.Is(err, authn.ErrBusy):
 		return api.New(api.TooManyRequests, "Too many users are signing in right now; try again in a moment").WithHeader("Retry-After", "5")
 	default:

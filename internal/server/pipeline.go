@@ -18,6 +18,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/signin"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -56,12 +57,16 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	invitations, err := invitation.NewHandler(s.engine, s.passwords, func(w http.ResponseWriter, r *http.Request) error {
-		return s.admit(w, r, nil)
-	})
+	admitForm := func(w http.ResponseWriter, r *http.Request) error { return s.admit(w, r, nil) }
+	invitations, err := invitation.NewHandler(s.engine, s.passwords, admitForm)
 	if err != nil {
 		return nil, err
 	}
+	passwords, err := signin.NewPasswordPage(s.signIn, admitForm, s.addressKey)
+	if err != nil {
+		return nil, err
+	}
+	forms := map[string]http.Handler{invitation.Path: invitations, signin.PasswordPath: passwords}
 	private := ccloudv1.New(ccloudv1.Config{
 		Engine: s.engine, SignIn: s.signIn, Errors: s.errors, Admit: s.admit,
 		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },
@@ -81,8 +86,8 @@ func (s *Server) routes() (http.Handler, error) {
 		"/docs":         docs,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == invitation.Path {
-			invitations.ServeHTTP(w, r)
+		if form := forms[r.URL.Path]; form != nil {
+			form.ServeHTTP(w, r)
 			return
 		}
 		if private.Serves(r.URL.Path) {

@@ -55,6 +55,9 @@ type TooManyError struct {
 	RetryAfter time.Duration
 }
 
+// Seconds is RetryAfter as the header of that name has it, rounded up.
+func (e *TooManyError) Seconds() int { return int((e.RetryAfter + time.Second - 1) / time.Second) }
+
 func (e *TooManyError) Error() string { return "too many failed attempts; wait before the next one" }
 
 // Service begins, renews and ends sessions. It may be used from several
@@ -98,7 +101,7 @@ type Grant struct {
 func (s *Service) Begin(ctx context.Context, a Attempt) (*Grant, error) {
 	user, hash, err := s.check(ctx, a)
 	if err != nil {
-		s.note(ctx, "sign-in failed", err, "address", a.Address)
+		s.note(ctx, "sign-in failed", err, user, a)
 		return nil, err
 	}
 	g, err := s.begin(ctx, user, hash)
@@ -242,7 +245,7 @@ func (s *Service) grant(ctx context.Context, org string, refresh refreshToken, r
 func (s *Service) Renew(ctx context.Context, refresh, organization string) (*Grant, error) {
 	g, err := s.renew(ctx, refresh, organization)
 	if err != nil {
-		s.note(ctx, "refresh refused", err)
+		s.note(ctx, "refresh refused", err, nil, Attempt{})
 		return nil, err
 	}
 	s.engine.Log.InfoContext(ctx, "session refreshed", "user", g.User, "organization", g.Organization, "session", g.Session, "request_id", api.RequestID(ctx))
@@ -332,7 +335,7 @@ func (s *Service) End(ctx context.Context, raw, refresh string) error {
 func (s *Service) ChangePassword(ctx context.Context, a Attempt, password string) error {
 	user, was, err := s.check(ctx, a)
 	if err != nil {
-		s.note(ctx, "change of password refused", err, "address", a.Address)
+		s.note(ctx, "change of password refused", err, user, a)
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, password)
@@ -353,12 +356,18 @@ func (s *Service) ChangePassword(ctx context.Context, a Attempt, password string
 }
 
 // note logs why somebody was refused; what else failed is for the caller to
-// log. The address that was tried is left out: people type passwords there.
-func (s *Service) note(ctx context.Context, what string, err error, more ...any) {
+// log. Of the attempt it tells which user it was for, where there is one, and
+// not what was typed: people type passwords in the wrong place.
+func (s *Service) note(ctx context.Context, what string, err error, user *engine.Object, a Attempt) {
 	var tooMany *TooManyError
-	if errors.Is(err, ErrCredentials) || errors.Is(err, ErrRefresh) || errors.Is(err, authn.ErrBusy) || errors.As(err, &tooMany) {
-		s.engine.Log.WarnContext(ctx, what, append(more, "reason", err.Error(), "request_id", api.RequestID(ctx))...)
+	if !errors.Is(err, ErrCredentials) && !errors.Is(err, ErrRefresh) && !errors.Is(err, authn.ErrBusy) && !errors.As(err, &tooMany) {
+		return
 	}
+	id := ""
+	if user != nil {
+		id = user.ID
+	}
+	s.engine.Log.WarnContext(ctx, what, "reason", err.Error(), "user", id, "address", a.Address, "request_id", api.RequestID(ctx))
 }
 
 // sweepInterval is how often sessions that are over are looked for, batch how
