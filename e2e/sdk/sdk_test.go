@@ -110,7 +110,7 @@ var loadServed = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,10 @@
 // identities and roles at. It has those and no others; what Weir has nothing
 // behind says so.
 //
-// The endpoints are known from the CLI and its SDK alone (facts, clients C).
-// Errors look as that SDK reads them: {"error":{"code":…,"message":…}}.
+// The endpoints are known from the CLI and its SDK (facts, clients C). Errors look
+// as that SDK reads them: {"error":{"code":…,"message":…}}. Those of them that are
+// public operations all the same are an engine.Call: ListUsers,
+// ListServiceAccounts and ReportUsage.
 package ccloudv1
 
 import (
@@ -73,8 +75,6 @@ func New(c Config) *Handler {
 		"/login/realm":                          {http.MethodGet: {open: true, do: h.realm}},
 		"/sessions":                             {http.MethodPost: {open: true, do: h.signIn}, http.MethodDelete: {open: true, do: h.signOut}},
 		"/me":                                   {http.MethodGet: {do: h.me}},
-		"/users":                                {http.MethodGet: {do: h.users}},
-		"/service_accounts":                     {http.MethodGet: {do: h.serviceAccounts}},
 		"/growth/v1/free-trial-info":            {http.MethodGet: {do: h.freeTrial}},
 		"/metadata/security/v2alpha1/roles":     {http.MethodGet: {do: h.roles}},
 		"/metadata/security/v2alpha1/roleNames": {http.MethodGet: {do: h.roleNames}},
@@ -169,9 +169,12 @@ func sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// failure is an error as the CLI's SDK reads it.
+// failure is an error as the CLI's SDK reads it, and beside it the form that the
+// published document of iam/v1 declares.
 type failure struct {
-	Error failureEntry `json:"error"`
+	Error   failureEntry `json:"error"`
+	Code    int          `json:"code"`
+	Message string       `json:"message"`
 }
 
 type failureEntry struct {
@@ -181,7 +184,8 @@ type failureEntry struct {
 }
 
 func errorBody(e *api.Error) any {
-	return failure{failureEntry{e.Code.Status, e.Problems[0].Message, e.Code.Upper()}}
+	code, message := e.Code.Status, e.Problems[0].Message
+	return failure{failureEntry{code, message, e.Code.Upper()}, code, message}
 }
 
 // unavailableError answers for what Weir has nothing behind, where the CLI reads
@@ -191,14 +195,19 @@ type unavailableError struct{ message string }
 func (e *unavailableError) Error() string { return e.message }
 
 func write(rw http.ResponseWriter, status int, answer any) {
-	body, err := json.Marshal(answer)
-	if err != nil {
-		panic(fmt.Sprintf("ccloudv1: encode answer: %v", err)) // texts, numbers and times always encode
-	}
+	body := encode(answer)
 	h := rw.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	rw.WriteHeader(status)
 	_, _ = rw.Write(body) // a client that went away is no concern of ours
+}
+
+func encode(answer any) []byte {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		panic(fmt.Sprintf("ccloudv1: encode answer: %v", err)) // texts, numbers and times always encode
+	}
+	return body
 }

@@ -130,10 +130,10 @@ const page = 500
 
 // each calls f for every object of the kind that the caller may see, in the
 // order in which they were made.
-func (h *Handler) each(ctx context.Context, caller *authn.Caller, k *engine.Kind, f func(row *store.Row) error) error {
+func each(ctx context.Context, e *engine.Engine, caller *authn.Caller, k *engine.Kind, f func(row *store.Row) error) error {
 	query := store.Query{Org: caller.Org, Kind: k.Key(), Visible: k.Visible(caller), Limit: page}
 	for {
-		rows, err := h.Engine.Store.List(ctx, query)
+		rows, err := e.Store.List(ctx, query)
 		if err != nil {
 			return err
 		}
@@ -149,25 +149,47 @@ func (h *Handler) each(ctx context.Context, caller *authn.Caller, k *engine.Kind
 	}
 }
 
-// list is the answer of both endpoints that list users.
-type list struct {
-	Users []user `json:"users"`
+// ListUsers and ListServiceAccounts are public operations (iam/v1) that the CLI
+// reads more from than their document declares.
+var (
+	ListUsers = &engine.Call{
+		Operation:   "listV1Users",
+		Description: "Lists the users that the caller may see, all at once.",
+		Open:        true, Answer: listed("user", "u-12mgdv"), Failure: errorBody,
+		Do: func(ctx context.Context, c *engine.Calling) (*engine.Answer, error) {
+			return list(ctx, c, iam.User, userOf)
+		},
+	}
+	ListServiceAccounts = &engine.Call{
+		Operation:   "listV1ServiceAccounts",
+		Description: "Lists the service accounts that the caller may see, all at once.",
+		Open:        true, Answer: listed("service account", "sa-12mgdv"), Failure: errorBody,
+		Do: func(ctx context.Context, c *engine.Calling) (*engine.Answer, error) {
+			return list(ctx, c, iam.ServiceAccount, serviceAccountOf)
+		},
+	}
+)
+
+// listed are the fields of an answer that lists users.
+func listed(what, example string) []engine.Field {
+	return []engine.Field{{
+		Name: "users", Type: engine.Array, Required: true, Description: "One entry for each " + what + ".",
+		Items: &engine.Field{Name: "user", Type: engine.Structure, Description: "A " + what + ".", Fields: []engine.Field{
+			{Name: "id", Type: engine.Integer, Required: true, Description: "The number of the " + what + ", which older parts of the API know it by.", Example: 42},
+			{Name: "resource_id", Required: true, Description: "The identifier of the " + what + ".", Example: example},
+		}},
+	}}
 }
 
-func (h *Handler) users(ctx context.Context, q *request) (any, error) {
-	return h.list(ctx, q.caller, iam.User, userOf)
-}
-
-func (h *Handler) serviceAccounts(ctx context.Context, q *request) (any, error) {
-	return h.list(ctx, q.caller, iam.ServiceAccount, serviceAccountOf)
-}
-
-func (h *Handler) list(ctx context.Context, caller *authn.Caller, k *engine.Kind, describe func(*store.Row) (user, error)) (any, error) {
-	answer := list{Users: []user{}}
-	err := h.each(ctx, caller, k, func(row *store.Row) error {
+func list(ctx context.Context, c *engine.Calling, k *engine.Kind, describe func(*store.Row) (user, error)) (*engine.Answer, error) {
+	users := []user{}
+	err := each(ctx, c.Engine, c.Caller, k, func(row *store.Row) error {
 		u, err := describe(row)
-		answer.Users = append(answer.Users, u)
+		users = append(users, u)
 		return err
 	})
-	return answer, err
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Answer{Status: c.Success, Body: encode(map[string][]user{"users": users})}, nil
 }

@@ -108,7 +108,7 @@ func (h *Handler) me(ctx context.Context, q *request) (any, error) {
 		return nil, err
 	}
 	me := self{User: u, Organization: o, Accounts: []account{}}
-	err = h.each(ctx, q.caller, org.Environment, func(row *store.Row) error {
+	err = each(ctx, h.Engine, q.caller, org.Environment, func(row *store.Row) error {
 		a, err := accountOf(row, o)
 		me.Accounts = append(me.Accounts, a)
 		return err

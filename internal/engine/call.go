@@ -39,6 +39,9 @@ type Call struct {
 	// Codes are the errors that Do answers with, beside those that every
 	// operation can.
 	Codes []*api.Code
+	// Failure makes the bodies of its errors, where its clients read them in
+	// another form than the usual one.
+	Failure func(e *api.Error) any
 	// Do does it. It opens its own transactions.
 	Do func(ctx context.Context, c *Calling) (*Answer, error)
 }
@@ -57,6 +60,15 @@ type Calling struct {
 	Body Doc
 	// Success is the status of the answer when all went well.
 	Success int
+}
+
+// Failure returns what makes the bodies of an operation's errors, or nil for the
+// usual one.
+func (e *Engine) Failure(operationID string) func(*api.Error) any {
+	if call := e.routes[operationID].call; call != nil {
+		return call.Failure
+	}
+	return nil
 }
 
 // Allows reports whether the caller may do the operation on a resource of the

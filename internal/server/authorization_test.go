@@ -229,6 +229,9 @@ listIamV2SsoGroupMappings -      +++++++++++
 listIamV2Users         -         +++++++++++
 listOrgV2Environments  -         +++++++++++
 listOrgV2Organizations -         +++++++++++
+createCliV1Usage       -         +++++++++++
+listV1ServiceAccounts  -         +++++++++++
+listV1Users            -         +++++++++++
 getIamV2SsoGroupMapping mapping  +hh+hhhhhhh
 updateIamV2SsoGroupMapping mapping +hh+hhhhhhh
 deleteIamV2SsoGroupMapping mapping +hh+hhhhhhh
@@ -323,6 +326,8 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		if op.Method == http.MethodPatch {
 			body = map[string]any{"spec": map[string]any{"display_name": name}}
 		}
+	case "": // beside the groups, and open to all
+		body = map[string]any{"os": "linux", "arch": "amd64", "version": "v4.73.0", "command": "confluent environment list", "flags": []any{}, "error": false}
 	default:
 		t.Fatalf("say here what to send to %s", op.Path)
 	}
@@ -365,7 +370,7 @@ func TestRoles(t *testing.T) {
 			t.Errorf("nobody holds %s in this test", role.Name)
 		}
 	}
-	e, err := engine.New(engine.Config{Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

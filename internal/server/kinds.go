@@ -27,5 +27,7 @@ func Kinds() []*engine.Kind {
 func Calls() []*engine.Call {
 	return []*engine.Call{
 		ccloudv1.ReportUsage,
+		ccloudv1.ListServiceAccounts,
+		ccloudv1.ListUsers,
 	}
 }

@@ -281,7 +281,9 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
-		s.errors.Write(w, r, err)
+		failures := s.errors
+		failures.Body = s.engine.Failure(op.ID)
+		failures.Write(w, r, err)
 		return
 	}
 	s.write(w, answer)
