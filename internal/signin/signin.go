@@ -66,6 +66,8 @@ type Service struct {
 	engine    *engine.Engine
 	passwords *authn.Passwords
 	attempts  *attempts
+	// nobody is the hash that stands for accounts which do not exist.
+	nobody string
 }
 
 // New returns the service for the engine's store, clock, keys and log.
@@ -74,7 +76,7 @@ func New(e *engine.Engine, passwords *authn.Passwords) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{engine: e, passwords: passwords, attempts: attempts}, nil
+	return &Service{engine: e, passwords: passwords, attempts: attempts, nobody: authn.NoPassword()}, nil
 }
 
 // Attempt is what somebody signs in with.
@@ -147,7 +149,7 @@ func (s *Service) check(ctx context.Context, a Attempt) (*engine.Object, string,
 // there is none, the hash is one that nothing matches.
 func (s *Service) find(ctx context.Context, a Attempt) (*engine.Object, string, error) {
 	if a.Email == "" || len(a.Email) > maxEmail {
-		return nil, authn.NoPassword(), nil
+		return nil, s.nobody, nil
 	}
 	users, err := iam.UsersWith(ctx, s.engine.Store, a.Organization, a.Email)
 	if err != nil {
@@ -162,7 +164,7 @@ func (s *Service) find(ctx context.Context, a Attempt) (*engine.Object, string, 
 			return user, hash, nil
 		}
 	}
-	return nil, authn.NoPassword(), nil
+	return nil, s.nobody, nil
 }
 
 // begin makes the session of a user who proved the password with the hash.
