@@ -48,6 +48,10 @@ type Config struct {
 	// SMTPURL it is needed.
 	MailFrom string
 
+	// SessionTokenLife is how long the token of a session is good; zero means
+	// signin.TokenLife. It is for tests and no setting.
+	SessionTokenLife time.Duration
+
 	Bootstrap bootstrap.Options
 }
 

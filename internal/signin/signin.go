@@ -23,7 +23,7 @@ import (
 
 // Bounds of a session.
 const (
-	// TokenLife is how long a session's token is good.
+	// TokenLife is how long a session's token is good, where nothing else is said.
 	TokenLife = 10 * time.Minute
 	// IdleLife is how long a refresh token is good, MaxLife how long the
 	// session can be renewed at all.
@@ -66,17 +66,22 @@ type Service struct {
 	engine    *engine.Engine
 	passwords *authn.Passwords
 	attempts  *attempts
+	tokenLife time.Duration
 	// nobody is the hash that stands for accounts which do not exist.
 	nobody string
 }
 
-// New returns the service for the engine's store, clock, keys and log.
-func New(e *engine.Engine, passwords *authn.Passwords) (*Service, error) {
+// New returns the service for the engine's store, clock, keys and log. Tokens
+// live for tokenLife, or for TokenLife where that is 0.
+func New(e *engine.Engine, passwords *authn.Passwords, tokenLife time.Duration) (*Service, error) {
+	if tokenLife == 0 {
+		tokenLife = TokenLife
+	}
 	attempts, err := newAttempts()
 	if err != nil {
 		return nil, err
 	}
-	return &Service{engine: e, passwords: passwords, attempts: attempts, nobody: authn.NoPassword()}, nil
+	return &Service{engine: e, passwords: passwords, attempts: attempts, tokenLife: tokenLife, nobody: authn.NoPassword()}, nil
 }
 
 // Attempt is what somebody signs in with.
@@ -230,7 +235,7 @@ func over(began, refreshed, now time.Time) bool {
 func (s *Service) grant(ctx context.Context, org string, refresh refreshToken, record authn.SessionRecord, now time.Time) (*Grant, error) {
 	raw, claims, err := s.engine.SigningKeys.Issue(ctx, token.Session, token.Claims{
 		Issuer: s.engine.PublicURL, Subject: record.User, Organization: org,
-	}, min(TokenLife, max(record.Ends.Sub(now), time.Second)), authn.SessionClaims{Session: refresh.session})
+	}, min(s.tokenLife, max(record.Ends.Sub(now), time.Second)), authn.SessionClaims{Session: refresh.session})
 	if err != nil {
 		return nil, err
 	}

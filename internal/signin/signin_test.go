@@ -591,7 +591,7 @@ func TestPasswordsTakeTurns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	passwords := authn.NewPasswords(authn.HashPassword)
-	s, err := signin.New(w.Engine, passwords)
+	s, err := signin.New(w.Engine, passwords, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

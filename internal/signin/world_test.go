@@ -103,7 +103,7 @@ func (w *world) withClock(e *engine.Engine) {
 
 func (w *world) service(e *engine.Engine) *signin.Service {
 	w.t.Helper()
-	s, err := signin.New(e, authn.NewPasswords(func(p string) (string, error) { return quickHash(w.t, p), nil }))
+	s, err := signin.New(e, authn.NewPasswords(func(p string) (string, error) { return quickHash(w.t, p), nil }), 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
