@@ -183,6 +183,17 @@ type failureEntry struct {
 	ErrorCode string `json:"error_code"`
 }
 
+// failureFields describe a failure.
+var failureFields = []engine.Field{
+	{Name: "error", Type: engine.Structure, Required: true, Description: "What went wrong.", Fields: []engine.Field{
+		{Name: "code", Type: engine.Integer, Required: true, Description: "The HTTP status.", Example: http.StatusUnauthorized},
+		{Name: "message", Required: true, Description: "What went wrong, for people."},
+		{Name: "error_code", Required: true, Description: "The code of the error, as in doc_url elsewhere.", Example: "USER_UNAUTHENTICATED"},
+	}},
+	{Name: "code", Type: engine.Integer, Required: true, Description: "The HTTP status.", Example: http.StatusUnauthorized},
+	{Name: "message", Required: true, Description: "What went wrong, for people."},
+}
+
 func errorBody(e *api.Error) any {
 	code, message := e.Code.Status, e.Problems[0].Message
 	return failure{failureEntry{code, message, e.Code.Upper()}, code, message}

@@ -155,7 +155,7 @@ var (
 	ListUsers = &engine.Call{
 		Operation:   "listV1Users",
 		Description: "Lists the users that the caller may see, all at once.",
-		Open:        true, Answer: listed("user", "u-12mgdv"), Failure: errorBody,
+		Open:        true, Answer: listed("user", "u-12mgdv"), Failure: errorBody, FailureFields: failureFields,
 		Do: func(ctx context.Context, c *engine.Calling) (*engine.Answer, error) {
 			return list(ctx, c, iam.User, userOf)
 		},
@@ -163,7 +163,7 @@ var (
 	ListServiceAccounts = &engine.Call{
 		Operation:   "listV1ServiceAccounts",
 		Description: "Lists the service accounts that the caller may see, all at once.",
-		Open:        true, Answer: listed("service account", "sa-12mgdv"), Failure: errorBody,
+		Open:        true, Answer: listed("service account", "sa-12mgdv"), Failure: errorBody, FailureFields: failureFields,
 		Do: func(ctx context.Context, c *engine.Calling) (*engine.Answer, error) {
 			return list(ctx, c, iam.ServiceAccount, serviceAccountOf)
 		},

@@ -40,8 +40,10 @@ type Call struct {
 	// operation can.
 	Codes []*api.Code
 	// Failure makes the bodies of its errors, where its clients read them in
-	// another form than the usual one.
-	Failure func(e *api.Error) any
+	// another form than the usual one, and FailureFields describe that form for
+	// the API reference.
+	Failure       func(e *api.Error) any
+	FailureFields []Field
 	// Do does it. It opens its own transactions.
 	Do func(ctx context.Context, c *Calling) (*Answer, error)
 }
@@ -123,6 +125,8 @@ func (c *Call) check() error {
 		return fmt.Errorf("operation %s must either ask for a permission or be open to every caller", c.Operation)
 	case len(op.Credentials) == 0 && (c.Asks != nil || c.On != nil):
 		return fmt.Errorf("operation %s has no caller to ask about", c.Operation)
+	case (c.Failure == nil) != (c.FailureFields == nil):
+		return fmt.Errorf("operation %s must both make and describe errors of its own", c.Operation)
 	}
 	return nil
 }
