@@ -20,9 +20,10 @@ import (
 // what a principal may do. It is told of changes (Changed), and forgets at
 // once what they touch.
 //
-// What it remembers is bounded. Keys and sessions that do not exist are remembered too, in
-// a part of their own: a key that is unknown then takes as long as one with a
-// wrong secret, and a flood of made-up keys pushes out no real ones.
+// What it remembers is bounded. Keys and sessions that do not exist are
+// remembered too, in a part of their own: a key that is unknown then takes as
+// long as one with a wrong secret, and a flood of made-up keys pushes out no real
+// ones.
 type Directory struct {
 	store store.Reader
 

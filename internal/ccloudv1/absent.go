@@ -35,7 +35,8 @@ var ReportUsage = &engine.Call{
 		{Name: "arch", Required: true, Description: "The architecture that the CLI runs on.", Example: "amd64"},
 		{Name: "version", Required: true, Description: "The version of the CLI.", Example: "v4.73.0"},
 		{Name: "command", Required: true, Description: "The command that was run.", Example: "confluent environment list"},
-		{Name: "flags", Type: engine.Array, Required: true, Description: "The names of the flags that were given.", Items: &engine.Field{Name: "flag", Description: "A flag's name."}},
+		// The document requires the flags, and the CLI may send null.
+		{Name: "flags", Type: engine.Array, Description: "The names of the flags that were given.", Items: &engine.Field{Name: "flag", Description: "A flag's name."}},
 		{Name: "error", Type: engine.Boolean, Required: true, Description: "Whether the command failed."},
 	},
 	Do: func(_ context.Context, _ *engine.Calling) (*engine.Answer, error) {

@@ -107,9 +107,12 @@ func TestCLI(t *testing.T) {
 			if a := c.Do("GET", prefix+"/growth/v1/free-trial-info", map[string]any{"orgId": 1}); string(a.Raw) != `{"promo_code_claims":[]}` {
 				t.Errorf("%s: credits: %d %s", prefix, a.Status, a.Raw)
 			}
-			usage := map[string]any{"os": "linux", "arch": "amd64", "version": "v4.73.0", "command": "confluent login", "flags": []string{"url"}, "error": false}
-			if a := c.Do("POST", prefix+"/cli/v1/usages", usage); a.Status != http.StatusNoContent {
-				t.Errorf("%s: usage: %d %s", prefix, a.Status, a.Raw)
+			usage := map[string]any{"os": "linux", "arch": "amd64", "version": "v4.73.0", "command": "confluent login", "error": false}
+			for _, flags := range []any{[]string{"url"}, nil} { // the CLI sends null for none
+				usage["flags"] = flags
+				if a := c.Do("POST", prefix+"/cli/v1/usages", usage); a.Status != http.StatusNoContent {
+					t.Errorf("%s: usage with the flags %v: %d %s", prefix, flags, a.Status, a.Raw)
+				}
 			}
 			for _, absent := range []weirtest.Answer{c.Do("POST", prefix+"/access_tokens", map[string]any{}), c.Do("GET", prefix+"/usage_limits?lkc_id=lkc-1", nil)} {
 				if text, _ := absent.Body["error"].(string); absent.Status != http.StatusNotImplemented || !strings.Contains(text, "no Kafka clusters") {
