@@ -42,6 +42,11 @@ const (
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
+	rateLimitOrganization        = "rate-limit-organization"
+	concurrencyLimitPrincipal    = "concurrency-limit-principal"
+	concurrencyLimitOrganization = "concurrency-limit-organization"
+	concurrencyLimitAddress      = "concurrency-limit-address"
+
 	bootstrapAPIKey         = "bootstrap-api-key"
 	bootstrapAPISecret      = "bootstrap-api-secret"
 	bootstrapEmail          = "bootstrap-email"
@@ -72,8 +77,12 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(tlsKey, "", "PEM `file` with the certificate's private key")
 	f.Bool(tlsSelfSigned, false, "make a local CA in the data directory, once, and serve HTTPS with a certificate from it")
 	f.StringSlice(trustedProxy, nil, "`CIDR` of proxies that terminate TLS and are believed about the client's address; may be repeated")
-	f.Int(rateLimitPrincipal, 100, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
+	f.Int(rateLimitPrincipal, 500, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
+	f.Int(rateLimitOrganization, 2000, "requests a second for each organization, in bursts of ten times as many; 0 for no limit")
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
+	f.Int(concurrencyLimitPrincipal, 200, "requests of each principal at once; 0 for no limit")
+	f.Int(concurrencyLimitOrganization, 1000, "requests of each organization at once; 0 for no limit")
+	f.Int(concurrencyLimitAddress, 50, "requests of each address without valid credentials at once; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
 }
@@ -159,8 +168,10 @@ func serverConfig(k *koanf.Koanf) server.Config {
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
 		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k),
-		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitAddress: k.Int(rateLimitAddress),
-		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom),
+		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
+		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
+		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),
+		SMTPURL:                 k.String(smtpURL), MailFrom: k.String(mailFrom),
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),

@@ -125,6 +125,11 @@ database-url: postgres://db/weir
 tls-cert: cert.pem
 tls-key: key.pem
 rate-limit-principal: 7
+rate-limit-organization: 8
+rate-limit-address: 9
+concurrency-limit-principal: 10
+concurrency-limit-organization: 11
+concurrency-limit-address: 12
 bootstrap-password: password
 bootstrap-organization-id: org
 bootstrap-email: lost to the environment
@@ -135,6 +140,8 @@ bootstrap-email: lost to the environment
 	c := serverConfig(k)
 	for got, want := range map[string]string{
 		c.DataDir: "/data", c.DatabaseURL: "postgres://db/weir", c.TLSCert: "cert.pem", c.TLSKey: "key.pem", fmt.Sprint(c.RateLimitPrincipal): "7",
+		fmt.Sprint(c.RateLimitOrganization): "8", fmt.Sprint(c.RateLimitAddress): "9", fmt.Sprint(c.ConcurrencyLimitPrincipal): "10",
+		fmt.Sprint(c.ConcurrencyLimitOrganization): "11", fmt.Sprint(c.ConcurrencyLimitAddress): "12",
 		c.Bootstrap.APIKey: "key", c.Bootstrap.APISecret: "secret", c.Bootstrap.Email: "email", c.Bootstrap.Password: "password", c.Bootstrap.OrganizationID: "org",
 	} {
 		if got != want {
@@ -354,12 +361,14 @@ func TestTheMaskIsNoSecret(t *testing.T) {
 func TestConfigReportsMistakes(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"--tls-cert":   {"--tls-cert", "x"},
-		"--log-level":  {"--log-level", "loud"},
-		"--listen":     {"--listen", "nonsense"},
-		"--public-url": {"--public-url", "weir.example.com"},
-		"rate limits":  {"--rate-limit-address", "-1"},
-		"plain HTTP":   {"--listen", "0.0.0.0:8080"},
+		"--tls-cert":                          {"--tls-cert", "x"},
+		"--log-level":                         {"--log-level", "loud"},
+		"--listen":                            {"--listen", "nonsense"},
+		"--public-url":                        {"--public-url", "weir.example.com"},
+		"--rate-limit-address is -1":          {"--rate-limit-address", "-1"},
+		"--rate-limit-organization is -2":     {"--rate-limit-organization", "-2"},
+		"--concurrency-limit-principal is -3": {"--concurrency-limit-principal", "-3"},
+		"plain HTTP":                          {"--listen", "0.0.0.0:8080"},
 	} {
 		wantFailure(t, run(t, nil, append([]string{"config"}, args...)...), want)
 	}

@@ -60,8 +60,10 @@ func newInstall(t *testing.T) install {
 	e, err := engine.New(engine.Config{
 		Store: s, PublicURL: "http://127.0.0.1", Authenticate: a.Authenticate, Hasher: a.Hasher,
 		Kinds: []*engine.Kind{iam.APIKey, iam.Invitation, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
-		Now:   time.Now, Log: slog.New(slog.DiscardHandler),
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Tokens: api.PageTokens{Key: keys.PageToken, Now: time.Now},
 	})
 	if err != nil {

@@ -30,10 +30,11 @@ import (
 type Config struct {
 	Engine *engine.Engine
 	SignIn *signin.Service
-	Errors api.ErrorWriter
 	// Admit is asked for each request, with the caller or nil; its error is a
-	// 429.
-	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// 429. Without an error leave is called when the request is answered.
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
+	// Fail answers with an error, whose body body makes.
+	Fail func(rw http.ResponseWriter, r *http.Request, err error, body func(*api.Error) any)
 	// Identified is told who makes a request, for the log.
 	Identified func(ctx context.Context, caller *authn.Caller)
 	// Address is where a request comes from, in the form that attempts to sign
@@ -69,7 +70,6 @@ const rolePath = "/metadata/security/v2alpha1/roles/"
 
 // New returns the handler.
 func New(c Config) *Handler {
-	c.Errors.Body = errorBody
 	h := &Handler{Config: c}
 	h.endpoints = map[string]map[string]endpoint{
 		"/login/realm":                          {http.MethodGet: {open: true, do: h.realm}},
@@ -111,7 +111,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	to, ok := methods[r.Method]
 	if !ok {
 		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
-		h.Errors.Write(rw, r, api.New(api.MethodNotAllowed, "The path takes "+allow).WithHeader("Allow", allow))
+		h.Fail(rw, r, api.New(api.MethodNotAllowed, "The path takes "+allow).WithHeader("Allow", allow), errorBody)
 		return
 	}
 	answer, err := h.answer(rw, r, to, name)
@@ -120,30 +120,32 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &silent):
 		write(rw, http.StatusNotImplemented, map[string]string{"error": silent.message})
 	case err != nil:
-		h.Errors.Write(rw, r, translate(err))
+		h.Fail(rw, r, translate(err), errorBody)
 	default:
 		write(rw, http.StatusOK, answer)
 	}
 }
 
+// answer takes the steps that every endpoint has in common.
 func (h *Handler) answer(rw http.ResponseWriter, r *http.Request, to endpoint, name string) (any, error) {
 	q := &request{Request: r, name: name}
+	var unknown error
 	if !to.open {
-		caller, err := h.Engine.Authenticate(r, credentials)
-		var refused *api.Error
-		if err != nil && !errors.As(err, &refused) {
-			return nil, err
+		q.caller, unknown = h.Engine.Authenticate(r, credentials)
+		if refused := new(api.Error); unknown != nil && !errors.As(unknown, &refused) {
+			return nil, unknown
 		}
-		if limited := h.Admit(rw, r, caller); limited != nil {
-			return nil, limited
-		}
-		if err != nil {
-			return nil, err
-		}
-		h.Identified(r.Context(), caller)
-		q.caller = caller
-	} else if limited := h.Admit(rw, r, nil); limited != nil {
-		return nil, limited
+	}
+	leave, err := h.Admit(rw, r, q.caller)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if unknown != nil {
+		return nil, unknown
+	}
+	if q.caller != nil {
+		h.Identified(r.Context(), q.caller)
 	}
 	return to.do(r.Context(), q)
 }

@@ -56,7 +56,9 @@ func calling(t *testing.T, call *Call, role string, r *http.Request) (*Answer, e
 			bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(org))}}
 			return &authn.Caller{Subject: authz.NewSubject(org, "u-1", bindings)}, nil
 		},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,9 +29,10 @@ type Config struct {
 	PublicURL    string
 	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
 	// Admit is asked once the caller is known, or with a nil caller when
-	// authentication failed; it answers 429 and sets the headers that tell of
-	// limits.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
+	// authentication failed or was not asked for; it answers 429 and sets the
+	// headers that tell of limits. Without an error leave is called when the
+	// request has ended, however it ends.
+	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
 	Tokens api.PageTokens
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys

@@ -61,11 +61,14 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		caller, err = e.Authenticate(r, op.Credentials)
 	}
 
-	// 3. Rate limit: the caller, or the address of who is none.
+	// 3. Admit: the limits of the caller, or of the address of who is none. The
+	// request counts as under way until all steps are done.
 	if err == nil || unauthenticated(err) {
-		if limited := e.Admit(rw, r, caller); limited != nil {
+		leave, limited := e.Admit(rw, r, caller)
+		if limited != nil {
 			return nil, caller, limited
 		}
+		defer leave()
 	}
 	if err != nil {
 		return nil, nil, err

@@ -196,18 +196,18 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 }
 
 // description says what the operation does and what it asks for.
-func (r route) description(op operation.Operation) string {
-	permission := r.kind.permission(r.verb)
-	if r.action != nil {
-		permission.Operation = r.action.Asks
+func (to route) description(op operation.Operation) string {
+	permission := to.kind.permission(to.verb)
+	if to.action != nil {
+		permission.Operation = to.action.Asks
 	}
 	on := "`" + permission.Resource + "`"
-	if len(r.kind.GuardedAs) > 0 {
-		on = "what it is about (`" + strings.Join(r.kind.GuardedAs, "`, `") + "`)"
+	if len(to.kind.GuardedAs) > 0 {
+		on = "what it is about (`" + strings.Join(to.kind.GuardedAs, "`, `") + "`)"
 	}
 	asked := "`" + permission.Operation + "` on " + on
 	needs := "\n\nThe caller needs the permission " + asked + "."
-	switch r.verb {
+	switch to.verb {
 	case List:
 		return "Returns one page of the collection, in the order of creation.\n\n" +
 			"What the caller does not hold the permission " + asked + " for is left out."

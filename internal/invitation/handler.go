@@ -25,14 +25,15 @@ import (
 type Handler struct {
 	engine    *engine.Engine
 	passwords *authn.Passwords
-	admit     func(http.ResponseWriter, *http.Request) error
+	admit     func(http.ResponseWriter, *http.Request) (leave func(), err error)
 	page      *page.Page
 }
 
 // NewHandler returns the handler. Admit is asked before a form is looked at; an
 // error means that its sender has to wait, and is answered with 429. It may set
-// headers such as Retry-After.
-func NewHandler(e *engine.Engine, passwords *authn.Passwords, admit func(http.ResponseWriter, *http.Request) error) (*Handler, error) {
+// headers such as Retry-After. Without an error leave is called once the form is
+// answered.
+func NewHandler(e *engine.Engine, passwords *authn.Passwords, admit func(http.ResponseWriter, *http.Request) (leave func(), err error)) (*Handler, error) {
 	p, err := page.New(assets, "assets/page.html", e.Log)
 	if err != nil {
 		return nil, fmt.Errorf("invitation: %w", err)
@@ -72,10 +73,12 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
 
 // accept takes the form.
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
-	if err := h.admit(w, r); err != nil {
+	leave, err := h.admit(w, r)
+	if err != nil {
 		h.write(w, r, http.StatusTooManyRequests, notice("Too many attempts", "Wait a moment, then send the form again."))
 		return
 	}
+	defer leave()
 	o, t, err := h.find(r)
 	if err != nil {
 		h.fail(w, r, err)

@@ -13,7 +13,6 @@ import (
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/mail"
-	"github.com/weirhq/weir/internal/ratelimit"
 )
 
 // Config is what an operator sets. The zero value of a field is what its
@@ -37,9 +36,15 @@ type Config struct {
 	TrustedProxies []string
 
 	// RateLimitPrincipal is how many requests a second each principal may
-	// make, RateLimitAddress how many an address without valid credentials
-	// may; each in bursts of ten times as many. Zero means no limit.
-	RateLimitPrincipal, RateLimitAddress int
+	// make, RateLimitOrganization how many all of an organization together, and
+	// RateLimitAddress how many an address without valid credentials may; each
+	// in bursts of ten times as many. Zero means no limit.
+	RateLimitPrincipal, RateLimitOrganization, RateLimitAddress int
+	// ConcurrencyLimitPrincipal is how many requests of each principal may be
+	// under way at once, ConcurrencyLimitOrganization how many of each
+	// organization, and ConcurrencyLimitAddress how many of each address that
+	// have not shown valid credentials. Zero means no limit.
+	ConcurrencyLimitPrincipal, ConcurrencyLimitOrganization, ConcurrencyLimitAddress int
 
 	// SMTPURL is the server that mail goes through, as mail.NewSMTP reads it;
 	// empty means that mail is written into files, in outbox/ in DataDir.
@@ -70,8 +75,26 @@ func (c Config) Check() error {
 			return fmt.Errorf("--public-url %q is not a base URL such as https://weir.example.com", c.PublicURL)
 		}
 	}
-	if c.RateLimitPrincipal < 0 || c.RateLimitAddress < 0 {
-		return errors.New("rate limits must not be negative: give requests per second, or 0 for no limit")
+	for _, rate := range []struct {
+		name string
+		is   int
+	}{
+		{rateLimitPrincipal, c.RateLimitPrincipal}, {rateLimitOrganization, c.RateLimitOrganization}, {rateLimitAddress, c.RateLimitAddress},
+	} {
+		if rate.is < 0 || rate.is > maxRate {
+			return fmt.Errorf("--%s is %d: give from 1 to %d requests per second, or 0 for no limit", rate.name, rate.is, maxRate)
+		}
+	}
+	for _, concurrency := range []struct {
+		name string
+		is   int
+	}{
+		{concurrencyLimitPrincipal, c.ConcurrencyLimitPrincipal}, {concurrencyLimitOrganization, c.ConcurrencyLimitOrganization},
+		{concurrencyLimitAddress, c.ConcurrencyLimitAddress},
+	} {
+		if concurrency.is < 0 {
+			return fmt.Errorf("--%s is %d: give the number of requests at once, or 0 for no limit", concurrency.name, concurrency.is)
+		}
 	}
 	if c.SMTPURL != "" {
 		if c.MailFrom == "" {
@@ -117,14 +140,6 @@ func (c Config) publicURL(bound net.Addr) string {
 		host = "localhost"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port)
-}
-
-// limit is a number of requests a second with bursts of ten times as many.
-func limit(perSecond int) ratelimit.Limit {
-	if perSecond == 0 {
-		return ratelimit.Limit{}
-	}
-	return ratelimit.Limit{Requests: perSecond, Per: time.Second, Burst: 10 * perSecond}
 }
 
 func (c Config) certificateHosts() []string {

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/weirhq/weir/internal/engine"
@@ -33,3 +35,18 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Close closes what Open opened, for servers that never served.
 func (s *Server) Close() error { return s.close() }
+
+// UnderWay is how many principals, organizations and addresses have requests
+// under way or waiting.
+func (s *Server) UnderWay() int {
+	return s.limits.principalPlaces.Len() + s.limits.organizationPlaces.Len() + s.limits.addressPlaces.Len()
+}
+
+// HoldAddress takes a place of the address as a request does that has not shown
+// yet who makes it.
+func (s *Server) HoldAddress(ctx context.Context, client netip.Addr) (leave func(), err error) {
+	return s.limits.turn(ctx, client)
+}
+
+// Replicas is how many servers share the limits.
+func (s *Server) Replicas() int { return s.limits.exchange.Replicas() }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -18,6 +19,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/signin"
 )
 
@@ -57,20 +59,22 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	admitForm := func(w http.ResponseWriter, r *http.Request) error { return s.admit(w, r, nil) }
+	admitForm := func(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
+		return s.limits.admit(w, r, nil)
+	}
 	invitations, err := invitation.NewHandler(s.engine, s.passwords, admitForm)
 	if err != nil {
 		return nil, err
 	}
-	passwords, err := signin.NewPasswordPage(s.signIn, admitForm, s.addressKey)
+	passwords, err := signin.NewPasswordPage(s.signIn, admitForm, s.address)
 	if err != nil {
 		return nil, err
 	}
 	forms := map[string]http.Handler{invitation.Path: invitations, signin.PasswordPath: passwords}
 	private := ccloudv1.New(ccloudv1.Config{
-		Engine: s.engine, SignIn: s.signIn, Errors: s.errors, Admit: s.admit,
+		Engine: s.engine, SignIn: s.signIn, Admit: s.limits.admit, Fail: s.fail,
 		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },
-		Address:    s.addressKey,
+		Address:    s.address,
 		Realm:      ccloudv1.LocalRealm,
 	})
 	// The paths beside the API, each exactly as it is: http.ServeMux would
@@ -87,7 +91,7 @@ func (s *Server) routes() (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if form := forms[r.URL.Path]; form != nil {
-			form.ServeHTTP(w, r)
+			s.form(w, r, form)
 			return
 		}
 		if private.Serves(r.URL.Path) {
@@ -109,10 +113,37 @@ func (s *Server) routes() (http.Handler, error) {
 	}), nil
 }
 
+// form serves a page with a form for people. A form that is sent is admitted by
+// its handler; to look at the page takes reading too, for which its address
+// waits.
+func (s *Server) form(w http.ResponseWriter, r *http.Request, page http.Handler) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		leave, err := recordOf(r.Context()).await(r.Context())
+		if err != nil {
+			s.errors.Write(w, r, err)
+			return
+		}
+		defer leave()
+	}
+	page.ServeHTTP(w, r)
+}
+
 // record is what the layers tell the log of a request.
 type record struct {
 	operation string
 	caller    *authn.Caller
+	// turn is limits.turn for the request's address.
+	turn func(context.Context) (leave func(), err error)
+}
+
+// await waits until the address of the request may have something done for it
+// that comes before it is known who asks; leave must be called after it. Outside
+// of a request, in the operator's commands, there is nothing to wait for.
+func (r *record) await(ctx context.Context) (leave func(), err error) {
+	if r.turn == nil {
+		return func() {}, nil
+	}
+	return r.turn(ctx)
 }
 
 type recordKey struct{}
@@ -162,7 +193,8 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) withLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{}
+		client := s.proxies.Client(r)
+		rec := &record{turn: func(ctx context.Context) (leave func(), err error) { return s.limits.turn(ctx, client) }}
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
 		elapsed := time.Since(start)
@@ -177,7 +209,7 @@ func (s *Server) withLog(next http.Handler) http.Handler {
 		s.log.InfoContext(r.Context(), "request",
 			"request_id", api.RequestID(r.Context()), "method", r.Method, "path", r.URL.Path,
 			"operation", rec.operation, "principal", principal, "status", sw.status,
-			"duration", elapsed, "client", s.proxies.Client(r).String())
+			"duration", elapsed, "client", client.String())
 	})
 }
 
@@ -281,13 +313,26 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
-		failures := s.errors
-		failures.Body = s.engine.Failure(op.ID)
-		failures.Write(w, r, err)
+		s.fail(w, r, err, s.engine.Failure(op.ID))
 		return
 	}
 	s.write(w, answer)
 }
+
+// fail answers with an error, whose body is made by body or, where that is nil, in
+// the usual form.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error, body func(*api.Error) any) {
+	// With a 401 the headers would tell one who guesses how fast to go.
+	if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.Unauthenticated {
+		ratelimit.RemoveHeaders(w.Header())
+	}
+	failures := s.errors
+	failures.Body = body
+	failures.Write(w, r, err)
+}
+
+// address is where a request comes from, as attempts to sign in are counted.
+func (s *Server) address(r *http.Request) string { return addressKey(s.proxies.Client(r)) }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
 	methods := strings.Join(allow, ", ")

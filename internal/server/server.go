@@ -27,7 +27,6 @@ import (
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
-	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
@@ -46,8 +45,6 @@ const (
 	// drainTimeout is how long requests under way may take once the server is
 	// asked to stop.
 	drainTimeout = 20 * time.Second
-	// limiterKeys bounds what each rate limiter remembers, about 150 bytes a key.
-	limiterKeys = 100_000
 )
 
 // Server is a server that is open: its listener is bound, its database is
@@ -61,23 +58,23 @@ type Server struct {
 	// Config.TLSSelfSigned, or "".
 	CAPath string
 
-	config     Config
-	version    string
-	log        *slog.Logger
-	listener   net.Listener
-	http       *http.Server
-	store      store.Store
-	engine     *engine.Engine
-	router     *operation.Router
-	proxies    clientaddr.Proxies
-	errors     api.ErrorWriter
-	principals *ratelimit.Limiter
-	addresses  *ratelimit.Limiter
-	metrics    *metrics
-	courier    *invitation.Courier
-	passwords  *authn.Passwords
-	signIn     *signin.Service
-	stopping   atomic.Bool
+	config   Config
+	version  string
+	log      *slog.Logger
+	listener net.Listener
+	http     *http.Server
+	store    store.Store
+	engine   *engine.Engine
+	router   *operation.Router
+	proxies  clientaddr.Proxies
+	errors   api.ErrorWriter
+	limits   *limits
+	metrics  *metrics
+	courier  *invitation.Courier
+	// passwords hashes, signIn signs users in.
+	passwords *authn.Passwords
+	signIn    *signin.Service
+	stopping  atomic.Bool
 }
 
 // Open binds the listener, opens and migrates the database, and on the first
@@ -103,12 +100,10 @@ func (s *Server) open(ctx context.Context) error {
 	if s.proxies, err = clientaddr.ParseProxies(s.config.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
-	if s.principals, err = ratelimit.NewLimiter(limit(s.config.RateLimitPrincipal), limiterKeys); err != nil {
-		return fmt.Errorf("--rate-limit-principal: %w", err)
+	if s.limits, err = newLimits(s.config); err != nil {
+		return err
 	}
-	if s.addresses, err = ratelimit.NewLimiter(limit(s.config.RateLimitAddress), limiterKeys); err != nil {
-		return fmt.Errorf("--rate-limit-address: %w", err)
-	}
+	s.limits.proxies = s.proxies
 	if s.router, err = operation.NewRouter(operation.All()); err != nil {
 		return err
 	}
@@ -119,7 +114,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
 		return err
 	}
-	s.engine.Admit = s.admit
+	s.engine.Admit = s.limits.admit
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
@@ -135,6 +130,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.metrics = newMetrics(s)
+	s.limits.refused = s.metrics.refused
 	handler, err := s.handler()
 	if err != nil {
 		return err
@@ -166,7 +162,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	directory := authn.NewDirectory(s)
+	directory := authn.NewDirectory(patient{s})
 	s.Watch(directory.Changed)
 	signing := token.NewKeys(s, time.Now)
 	authenticator := &authn.Authenticator{
@@ -176,11 +172,13 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	return engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
-		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
-		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys:  signing,
-		Hasher:       authenticator.Hasher,
-		Now:          time.Now, Log: log,
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
+		Tokens:      api.PageTokens{Key: keys.PageToken, Now: time.Now},
+		SigningKeys: signing,
+		Hasher:      authenticator.Hasher,
+		Now:         time.Now, Log: log,
 	})
 }
 
@@ -249,6 +247,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
 	work.Go(func() { s.signIn.Run(working) })
+	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
@@ -285,36 +284,4 @@ func (s *Server) close() error {
 		return nil
 	}
 	return s.store.Close()
-}
-
-// admit applies the rate limits and writes their headers.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Caller) error {
-	var d ratelimit.Decision
-	if caller != nil {
-		d = s.principals.Take(caller.Org+"/"+caller.Principal, time.Now())
-		ratelimit.WriteHeaders(w.Header(), d)
-	} else {
-		// The headers would tell one who guesses how fast to go, and are
-		// declared for successes and 429 only.
-		d = s.addresses.Take(s.addressKey(r), time.Now())
-		if !d.Allowed {
-			ratelimit.WriteHeaders(w.Header(), d)
-		}
-	}
-	if d.Allowed {
-		return nil
-	}
-	return api.New(api.TooManyRequests, "Too many requests; wait before the next one as the Retry-After header says")
-}
-
-// addressKey is what a client's address is limited under. One IPv6 host can
-// use any address of a /64, so that all of them share one limit.
-func (s *Server) addressKey(r *http.Request) string {
-	a := s.proxies.Client(r)
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return a.String()
 }

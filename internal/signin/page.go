@@ -33,15 +33,16 @@ const (
 // site can have it sent for them.
 type PasswordPage struct {
 	service *Service
-	admit   func(http.ResponseWriter, *http.Request) error
+	admit   func(http.ResponseWriter, *http.Request) (leave func(), err error)
 	address func(*http.Request) string
 	page    *page.Page
 }
 
 // NewPasswordPage returns the page. Admit is asked before a form is looked at;
-// its error means that the sender has to wait. Address is where a request comes
-// from, as in Attempt.
-func NewPasswordPage(s *Service, admit func(http.ResponseWriter, *http.Request) error, address func(*http.Request) string) (*PasswordPage, error) {
+// its error means that the sender has to wait, and without one leave is called
+// once the form is answered. Address is where a request comes from, as in
+// Attempt.
+func NewPasswordPage(s *Service, admit func(http.ResponseWriter, *http.Request) (leave func(), err error), address func(*http.Request) string) (*PasswordPage, error) {
 	p, err := page.New(assets, "assets/password.html", s.engine.Log)
 	if err != nil {
 		return nil, fmt.Errorf("signin: %w", err)
@@ -76,10 +77,12 @@ func (p *PasswordPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // change takes the form.
 func (p *PasswordPage) change(w http.ResponseWriter, r *http.Request) {
-	if err := p.admit(w, r); err != nil {
+	leave, err := p.admit(w, r)
+	if err != nil {
 		p.page.Write(w, r, http.StatusTooManyRequests, view{Title: "Too many attempts", Text: "Wait a moment, then send the form again."})
 		return
 	}
+	defer leave()
 	if status := page.ReadForm(w, r); status != 0 {
 		p.page.Write(w, r, status, view{Title: "The form could not be read", Text: "Open the page again and fill in the form there."})
 		return

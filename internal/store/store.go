@@ -188,6 +188,17 @@ type Store interface {
 	// that none comes after it; f must not call it. From Close on nobody is told
 	// of other processes.
 	Watch(f func(Change)) (stop func())
+	// Tell sends a text of at most 7000 bytes to all who Hear: in this process,
+	// and in every other that may serve the same database at the same time.
+	// It is stored nowhere: who does not hear at that time, or has no connection,
+	// misses it, and nobody can tell. It comes within a second, most often at
+	// once, and may come after later ones of other processes.
+	Tell(ctx context.Context, text string) error
+	// Hear calls f with what is told, by this process too. Calls come one after
+	// the other, from any goroutine; f must be quick and must not call the Store.
+	// The returned function ends it and waits for a call under way; f must not
+	// call it.
+	Hear(f func(text string)) (stop func())
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for transactions under way and closes the database.

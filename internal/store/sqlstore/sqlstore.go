@@ -10,9 +10,11 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -77,6 +79,9 @@ type backend interface {
 	// announce, called at the end of a transaction, lets other processes know
 	// of its changes once it is committed.
 	announce(ctx context.Context, c conn, change store.Change) error
+	// send hands a text to every process that hears, this one included, where
+	// several may serve the database, and else to the feed.
+	send(ctx context.Context, f *feed, text string) error
 	// follow begins to tell the feed of what other processes change, until
 	// close. It is called once at most, and not after close.
 	follow(f *feed)
@@ -93,6 +98,9 @@ var (
 	// errEnded is returned by a transaction that is used after its end.
 	errEnded = errors.New("store: transaction used after its end")
 )
+
+// maxTold is the greatest length of a text in bytes that Tell takes.
+const maxTold = 7000
 
 // db is a store over a backend.
 type db struct {
@@ -176,6 +184,22 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		s.feed.tell(written.Change)
 	}
 	return err
+}
+
+func (s *db) Tell(ctx context.Context, text string) error {
+	if len(text) > maxTold {
+		return fmt.Errorf("store: a text of %d bytes cannot be told, at most %d", len(text), maxTold)
+	}
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return errors.New("store: what is told must be UTF-8 without NUL bytes")
+	}
+	return s.backend.send(ctx, s.feed, text)
+}
+
+func (s *db) Hear(f func(string)) (stop func()) {
+	stop = s.feed.hearers.add(f)
+	s.follow.Do(func() { s.backend.follow(s.feed) })
+	return stop
 }
 
 func (s *db) Watch(f func(store.Change)) (stop func()) {

@@ -79,6 +79,10 @@ var tests = []struct {
 	{"WatchEnds", watchEnds},
 	{"OthersChanges", othersChanges},
 
+	{"Told", told},
+	{"HearingEnds", hearingEnds},
+	{"CannotBeTold", cannotBeTold},
+
 	{"CanceledContext", canceledContext},
 	{"CanceledWhileWaiting", canceledWhileWaiting},
 
