@@ -254,7 +254,7 @@ func BenchmarkLimiterTake(b *testing.B) {
 // Peek says what Take would say, and changes nothing.
 func TestLimiterPeek(t *testing.T) {
 	t.Parallel()
-	l, err := NewLimiter(Limit{Requests: 1, Per: time.Minute, Burst: 2}, 10)
+	l, err := ratelimit.NewLimiter(ratelimit.Limit{Requests: 1, Per: time.Minute, Burst: 2}, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestLimiterPeek(t *testing.T) {
 	if d := l.Peek("a", now.Add(time.Minute)); !d.Allowed {
 		t.Errorf("a minute later: %+v", d)
 	}
-	none, err := NewLimiter(Limit{}, 10)
+	none, err := ratelimit.NewLimiter(ratelimit.Limit{}, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
