@@ -77,13 +77,13 @@ func TestSetPassword(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 
-	// The running server hears of it within a second.
-	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+	// The running server hears of it.
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if status, _ := post(t, "GET", s.url+"/api/me", token, nil); status == http.StatusUnauthorized {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the session is good after a second")
+			t.Fatal("the session is still good")
 		}
 	}
 	if status, _ := post(t, "POST", s.url+"/api/sessions", "", map[string]string{"email": email, "password": old}); status != http.StatusUnauthorized {

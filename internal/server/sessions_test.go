@@ -430,9 +430,9 @@ func TestSessionsOnReplicas(t *testing.T) {
 	if a := first.As("", "").Do("DELETE", "/api/sessions", map[string]any{"idToken": next}); a.Status != http.StatusOK {
 		t.Fatalf("sign out: %d %s", a.Status, a.Raw)
 	}
-	for deadline := time.Now().Add(time.Second); there.Do("GET", "/api/me", nil).Status != http.StatusUnauthorized; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); there.Do("GET", "/api/me", nil).Status != http.StatusUnauthorized; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the session is still good on the other replica after a second")
+			t.Fatal("the session is still good on the other replica")
 		}
 	}
 }
