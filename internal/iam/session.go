@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -63,10 +64,10 @@ func EndSession(ctx context.Context, tx store.Tx, id string, now time.Time) erro
 // ErrNoSignIn is wrapped by the errors about users who cannot have a password.
 var ErrNoSignIn = errors.New("the user cannot sign in with a password")
 
-// SetPassword gives the user another password, by its hash, and ends all of the
-// user's sessions. With was it does so only while the password has that hash,
-// and answers store.ErrNotFound otherwise.
-func SetPassword(ctx context.Context, e *engine.Engine, tx store.Tx, org, id, hash, was string) error {
+// SetPassword gives the user another password, by its hash, ends all of the
+// user's sessions, and makes the token of a mail useless. Unless may, which can be
+// nil, allows it of the record as it is, the answer is store.ErrNotFound.
+func SetPassword(ctx context.Context, e *engine.Engine, tx store.Tx, org, id, hash string, may func(UserRecord) bool) error {
 	user, err := e.Lock(ctx, tx, org, User, id)
 	if err != nil {
 		return err
@@ -76,19 +77,44 @@ func SetPassword(ctx context.Context, e *engine.Engine, tx store.Tx, org, id, ha
 		return err
 	}
 	switch {
-	case was != "" && record.PasswordHash != was:
+	case may != nil && !may(record):
 		return store.ErrNotFound
 	case record.Pending:
 		return fmt.Errorf("%w: the invitation has not been accepted yet; the link in its mail leads to a page to choose one", ErrNoSignIn)
 	case user.Doc.String("auth_type") == AuthTypeSSO:
 		return fmt.Errorf("%w: its authentication type is %s; change that first", ErrNoSignIn, AuthTypeSSO)
 	}
-	record.PasswordHash = hash
-	user.Private = record.Encode()
+	user.Private = UserRecord{PasswordHash: hash}.Encode()
 	if err := e.Save(ctx, tx, user); err != nil {
 		return err
 	}
 	return EndSessions(ctx, tx, user.Org, user.ID, e.Now().UTC())
+}
+
+// OfferReset lets the user choose another password until a time, with the token
+// of which the hash is given. One that was given out before is useless then. A
+// user who cannot sign in with a password gets store.ErrNotFound.
+func OfferReset(ctx context.Context, e *engine.Engine, tx store.Tx, org, id, tokenHash string, until time.Time) error {
+	user, err := e.Lock(ctx, tx, org, User, id)
+	if err != nil {
+		return err
+	}
+	if hash, err := PasswordOf(user); err != nil || hash == "" {
+		return errors.Join(err, store.ErrNotFound)
+	}
+	record, err := DecodeUserRecord(user.Private)
+	if err != nil {
+		return err
+	}
+	record.ResetHash, record.ResetExpires = tokenHash, until.UTC()
+	user.Private = record.Encode()
+	return e.Save(ctx, tx, user)
+}
+
+// Resettable reports whether the token with the hash lets the user choose another
+// password. It compares in constant time.
+func (r UserRecord) Resettable(tokenHash string, now time.Time) bool {
+	return r.ResetHash != "" && subtle.ConstantTimeCompare([]byte(r.ResetHash), []byte(tokenHash)) == 1 && now.Before(r.ResetExpires)
 }
 
 // PasswordOf returns the hash of the password that the user can sign in with,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/engine"
@@ -70,6 +71,10 @@ type UserRecord struct {
 	PasswordHash string `json:"password_hash,omitempty"`
 	// Pending users were invited and have not accepted yet.
 	Pending bool `json:"pending,omitempty"`
+	// ResetHash is the keyed hash, in hexadecimal, of the token that lets the user
+	// choose another password until ResetExpires, or "".
+	ResetHash    string    `json:"reset_hash,omitempty"`
+	ResetExpires time.Time `json:"reset_expires,omitzero"`
 }
 
 // Encode returns the record as stored bytes.

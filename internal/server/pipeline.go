@@ -70,7 +70,10 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	forms := map[string]http.Handler{invitation.Path: invitations, signin.PasswordPath: passwords}
+	forms := map[string]http.Handler{
+		invitation.Path:     invitations,
+		signin.PasswordPath: passwords, signin.ForgottenPath: passwords, signin.ResetPath: passwords,
+	}
 	private := ccloudv1.New(ccloudv1.Config{
 		Engine: s.engine, SignIn: s.signIn, Admit: s.limits.admit, Fail: s.fail,
 		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },

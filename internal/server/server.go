@@ -120,7 +120,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.passwords = authn.NewPasswords(authn.HashPassword)
-	if s.signIn, err = signin.New(s.engine, s.passwords, s.config.SessionTokenLife); err != nil {
+	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)

@@ -227,7 +227,7 @@ func TestSessionsObeyRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = w.Engine.Store.Update(t.Context(), func(tx store.Tx) error {
-			return iam.SetPassword(t.Context(), w.Engine, tx, w.Member.Organization, w.Member.Principal, hash, "")
+			return iam.SetPassword(t.Context(), w.Engine, tx, w.Member.Organization, w.Member.Principal, hash, nil)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -17,20 +17,28 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// PasswordPath is where the page is on which users change their password, below
-// the public URL.
-const PasswordPath = "/password"
+// Where the pages are, below the public URL.
+const (
+	// PasswordPath: users change a password that they know.
+	PasswordPath = "/password"
+	// ForgottenPath: users ask for a mail with a link.
+	ForgottenPath = "/password/forgotten"
+	// ResetPath: the link leads there.
+	ResetPath = "/password/reset"
+)
 
 // Names of the form's fields.
 const (
-	fieldPassword = "password"
-	fieldNew      = "new_password"
-	fieldAgain    = "new_password_again"
+	fieldEmail        = "email"
+	fieldOrganization = "organization"
+	fieldPassword     = "password"
+	fieldNew          = "new_password"
+	fieldAgain        = "new_password_again"
 )
 
-// PasswordPage is the page at PasswordPath. It keeps no session and sets no
-// cookie: whoever sends the form proves the password in it, so that no other
-// site can have it sent for them.
+// PasswordPage is the pages at PasswordPath, ForgottenPath and ResetPath. They
+// keep no session and set no cookie: whoever sends a form proves the password in
+// it, or has the link, so that no other site can have it sent for them.
 type PasswordPage struct {
 	service *Service
 	admit   func(http.ResponseWriter, *http.Request) (leave func(), err error)
@@ -38,7 +46,7 @@ type PasswordPage struct {
 	page    *page.Page
 }
 
-// NewPasswordPage returns the page. Admit is asked before a form is looked at;
+// NewPasswordPage returns the pages. Admit is asked before a form is looked at;
 // its error means that the sender has to wait, and without one leave is called
 // once the form is answered. Address is where a request comes from, as in
 // Attempt.
@@ -52,48 +60,87 @@ func NewPasswordPage(s *Service, admit func(http.ResponseWriter, *http.Request) 
 
 // view is what the page shows: a form, or a notice.
 type view struct {
-	Title, Text         string
-	Form                bool
+	Title, Text string
+	// Form is one of the forms below, or "".
+	Form                string
 	Email, Organization string
 	// Problems are what is wrong with the form, by field.
 	Problems map[string]string
 }
 
-const formTitle = "Change your password"
+// The forms.
+const (
+	formChange    = "change"
+	formForgotten = "forgotten"
+	formReset     = "reset"
+)
+
+var changed = view{
+	Title: "Your password is changed",
+	Text:  "You are signed out everywhere; sign in with the new password. You can close this page.",
+}
 
 // ServeHTTP implements [http.Handler].
 func (p *PasswordPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.page.Guard(w.Header())
+	v := view{Title: "Change your password", Form: formChange}
+	send := p.change
+	switch r.URL.Path {
+	case ForgottenPath:
+		v, send = view{Title: "Have you forgotten your password?", Form: formForgotten}, p.forgotten
+	case ResetPath:
+		v, send = view{Title: "Choose another password", Form: formReset}, p.reset
+	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		p.page.Write(w, r, http.StatusOK, view{Title: formTitle, Form: true})
+		p.show(w, r, v)
 	case http.MethodPost:
-		p.change(w, r)
+		leave, err := p.admit(w, r)
+		if err != nil {
+			p.page.Write(w, r, http.StatusTooManyRequests, view{Title: "Too many attempts", Text: "Wait a moment, then send the form again."})
+			return
+		}
+		defer leave()
+		if status := page.ReadForm(w, r); status != 0 {
+			p.page.Write(w, r, status, view{Title: "The form could not be read", Text: "Open the page again and fill in the form there."})
+			return
+		}
+		send(w, r, v)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		p.page.Write(w, r, http.StatusMethodNotAllowed, view{Title: "This page cannot do that", Text: "Open it in a browser."})
 	}
 }
 
-// change takes the form.
-func (p *PasswordPage) change(w http.ResponseWriter, r *http.Request) {
-	leave, err := p.admit(w, r)
-	if err != nil {
-		p.page.Write(w, r, http.StatusTooManyRequests, view{Title: "Too many attempts", Text: "Wait a moment, then send the form again."})
-		return
+// show answers with the empty form. To look at it uses no link up.
+func (p *PasswordPage) show(w http.ResponseWriter, r *http.Request, v view) {
+	if v.Form == formReset {
+		user, err := p.service.ResetUser(r.Context(), r.URL.Query().Get("token"))
+		if err != nil {
+			p.fail(w, r, v, err)
+			return
+		}
+		v.Email = user.Doc.String("email")
 	}
-	defer leave()
-	if status := page.ReadForm(w, r); status != 0 {
-		p.page.Write(w, r, status, view{Title: "The form could not be read", Text: "Open the page again and fill in the form there."})
-		return
-	}
+	p.page.Write(w, r, http.StatusOK, v)
+}
+
+// change takes the form of who knows the password.
+func (p *PasswordPage) change(w http.ResponseWriter, r *http.Request, v view) {
 	a := Attempt{
-		Email: r.PostForm.Get("email"), Organization: r.PostForm.Get("organization"),
+		Email: r.PostForm.Get(fieldEmail), Organization: r.PostForm.Get(fieldOrganization),
 		Password: r.PostForm.Get(fieldPassword), Address: p.address(r),
 	}
-	v := view{Title: formTitle, Form: true, Email: a.Email, Organization: a.Organization}
-	wanted, again := r.PostForm.Get(fieldNew), r.PostForm.Get(fieldAgain)
-	if v.Problems = problems(a, wanted, again); len(v.Problems) > 0 {
+	v.Email, v.Organization = a.Email, a.Organization
+	wanted := r.PostForm.Get(fieldNew)
+	v.Problems = problems(a.Email, wanted, r.PostForm.Get(fieldAgain))
+	switch {
+	case a.Password == "":
+		v.Problems[fieldPassword] = "Enter the password that you have now."
+	case a.Password == wanted:
+		v.Problems[fieldNew] = "Choose a password other than the one that you have now."
+	}
+	if len(v.Problems) > 0 {
 		p.page.Write(w, r, http.StatusUnprocessableEntity, v)
 		return
 	}
@@ -101,22 +148,47 @@ func (p *PasswordPage) change(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, v, err)
 		return
 	}
+	p.page.Write(w, r, http.StatusOK, changed)
+}
+
+// forgotten takes the form of who does not. The answer is the same whether there
+// is such a user or not.
+func (p *PasswordPage) forgotten(w http.ResponseWriter, r *http.Request, _ view) {
+	p.service.Forgot(r.PostForm.Get(fieldEmail))
 	p.page.Write(w, r, http.StatusOK, view{
-		Title: "Your password is changed",
-		Text:  "You are signed out everywhere; sign in with the new password. You can close this page.",
+		Title: "Look into your mail",
+		Text: "If there is an account with this address and a password, a link to choose another one is on its way. " +
+			"It is good for an hour. If no mail comes, ask the administrator of your organization which address you were invited with.",
 	})
 }
 
-func problems(a Attempt, wanted, again string) map[string]string {
-	p := make(map[string]string)
-	if a.Password == "" {
-		p[fieldPassword] = "Enter the password that you have now."
+// reset takes the form that a link leads to.
+func (p *PasswordPage) reset(w http.ResponseWriter, r *http.Request, v view) {
+	raw := r.URL.Query().Get("token")
+	user, err := p.service.ResetUser(r.Context(), raw)
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
 	}
-	switch problem := authn.PasswordProblem(wanted, a.Email); {
+	v.Email = user.Doc.String("email")
+	wanted := r.PostForm.Get(fieldNew)
+	if v.Problems = problems(v.Email, wanted, r.PostForm.Get(fieldAgain)); len(v.Problems) > 0 {
+		p.page.Write(w, r, http.StatusUnprocessableEntity, v)
+		return
+	}
+	if err := p.service.ResetPassword(r.Context(), raw, wanted); err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	p.page.Write(w, r, http.StatusOK, changed)
+}
+
+// problems says what is wrong with a new password, by field.
+func problems(email, wanted, again string) map[string]string {
+	p := make(map[string]string)
+	switch problem := authn.PasswordProblem(wanted, email); {
 	case problem != "":
 		p[fieldNew] = problem
-	case wanted == a.Password:
-		p[fieldNew] = "Choose a password other than the one that you have now."
 	case again == "":
 		p[fieldAgain] = "Repeat the new password."
 	case again != wanted:
@@ -131,6 +203,11 @@ func (p *PasswordPage) fail(w http.ResponseWriter, r *http.Request, v view, err 
 	case errors.Is(err, ErrCredentials):
 		v.Problems = map[string]string{fieldPassword: "The e-mail address or the password is wrong."}
 		p.page.Write(w, r, http.StatusForbidden, v)
+	case errors.Is(err, ErrReset):
+		p.page.Write(w, r, http.StatusNotFound, view{
+			Title: "This link is not valid",
+			Text:  "It works once, for an hour, and only the one in the newest mail does. Ask for another one if you need it.",
+		})
 	case errors.As(err, &tooMany):
 		w.Header().Set("Retry-After", strconv.Itoa(tooMany.Seconds()))
 		p.page.Write(w, r, http.StatusTooManyRequests, view{Title: "Too many attempts", Text: "Too many attempts have failed. Wait a minute, then open the page again."})

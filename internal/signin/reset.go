@@ -52,6 +52,6 @@ func Reset(ctx context.Context, e *engine.Engine, user *engine.Object, password 
 		return err
 	}
 	return e.Store.Update(ctx, func(tx store.Tx) error {
-		return iam.SetPassword(ctx, e, tx, user.Org, user.ID, hash, "")
+		return iam.SetPassword(ctx, e, tx, user.Org, user.ID, hash, nil)
 	})
 }

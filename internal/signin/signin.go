@@ -11,12 +11,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/token"
 )
@@ -66,14 +69,20 @@ type Service struct {
 	engine    *engine.Engine
 	passwords *authn.Passwords
 	attempts  *attempts
+	sender    mail.Sender
+	// forgotten are the addresses of users who forgot their password, waiting
+	// for mail; asked limits how often one may ask.
+	forgotten chan string
+	asked     *ratelimit.Limiter
 	tokenLife time.Duration
 	// nobody is the hash that stands for accounts which do not exist.
 	nobody string
 }
 
 // New returns the service for the engine's store, clock, keys and log. Tokens
-// live for tokenLife, or for TokenLife where that is 0.
-func New(e *engine.Engine, passwords *authn.Passwords, tokenLife time.Duration) (*Service, error) {
+// live for tokenLife, or for TokenLife where that is 0. The sender takes mail to
+// users who forgot their password.
+func New(e *engine.Engine, passwords *authn.Passwords, sender mail.Sender, tokenLife time.Duration) (*Service, error) {
 	if tokenLife == 0 {
 		tokenLife = TokenLife
 	}
@@ -81,7 +90,11 @@ func New(e *engine.Engine, passwords *authn.Passwords, tokenLife time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	return &Service{engine: e, passwords: passwords, attempts: attempts, tokenLife: tokenLife, nobody: authn.NoPassword()}, nil
+	asked, err := ratelimit.NewLimiter(perAsked, remembered)
+	if err != nil {
+		return nil, fmt.Errorf("signin: %w", err)
+	}
+	return &Service{engine: e, passwords: passwords, attempts: attempts, sender: sender, forgotten: make(chan string, maxForgotten), asked: asked, tokenLife: tokenLife, nobody: authn.NoPassword()}, nil
 }
 
 // Attempt is what somebody signs in with.
@@ -350,7 +363,7 @@ func (s *Service) ChangePassword(ctx context.Context, a Attempt, password string
 		return err
 	}
 	err = s.engine.Store.Update(ctx, func(tx store.Tx) error {
-		return iam.SetPassword(ctx, s.engine, tx, user.Org, user.ID, hash, was)
+		return iam.SetPassword(ctx, s.engine, tx, user.Org, user.ID, hash, func(r iam.UserRecord) bool { return r.PasswordHash == was })
 	})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, iam.ErrNoSignIn) {
 		return ErrCredentials // changed meanwhile
@@ -384,8 +397,12 @@ const (
 	batch         = 200
 )
 
-// Run ends sessions that are over, until the context ends.
+// Run ends sessions that are over and sends mail to users who forgot their
+// password, until the context ends.
 func (s *Service) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { s.deliver(ctx) })
+	defer work.Wait()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.engine.Log.WarnContext(ctx, "cannot end sessions that are over, trying again", "wait", sweepInterval, "error", err)

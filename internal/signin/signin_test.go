@@ -346,7 +346,7 @@ func TestWhatEndsAllSessionsOfAUser(t *testing.T) {
 		for name, end := range map[string]func(user string){
 			"another password": func(user string) {
 				w.update(func(tx store.Tx) error {
-					return iam.SetPassword(t.Context(), w.Engine, tx, w.org, user, quickHash(t, "another"), "")
+					return iam.SetPassword(t.Context(), w.Engine, tx, w.org, user, quickHash(t, "another"), nil)
 				})
 			},
 			"deletion": func(user string) {
@@ -592,7 +592,7 @@ func TestPasswordsTakeTurns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	passwords := authn.NewPasswords(authn.HashPassword)
-	s, err := signin.New(w.Engine, passwords, 0)
+	s, err := signin.New(w.Engine, passwords, w.mail, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/pgtest"
@@ -34,6 +36,7 @@ type world struct {
 	org  string
 	user string
 	log  *syncBuffer
+	mail *mailbox
 
 	mu  sync.Mutex
 	now time.Time
@@ -62,7 +65,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, w *world)) {
 
 func newWorld(t *testing.T, databaseURL string) *world {
 	t.Helper()
-	w := &world{t: t, log: &syncBuffer{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &world{t: t, log: &syncBuffer{}, mail: &mailbox{sent: make(chan mail.Message, 10)}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
 	w.again = func() *engine.Engine {
@@ -103,7 +106,7 @@ func (w *world) withClock(e *engine.Engine) {
 
 func (w *world) service(e *engine.Engine) *signin.Service {
 	w.t.Helper()
-	s, err := signin.New(e, authn.NewPasswords(func(p string) (string, error) { return quickHash(w.t, p), nil }), 0)
+	s, err := signin.New(e, authn.NewPasswords(func(p string) (string, error) { return quickHash(w.t, p), nil }), w.mail, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -234,6 +237,20 @@ func (w *world) silent(secrets ...string) {
 			w.t.Errorf("the log has %q:\n%s", s, w.log)
 		}
 	}
+}
+
+// mailbox keeps mail instead of sending it.
+type mailbox struct {
+	sent chan mail.Message
+	// fail, where set, is what becomes of a mail.
+	fail error
+}
+
+func (b *mailbox) Send(_ context.Context, m mail.Message) error {
+	if b.fail == nil {
+		b.sent <- m
+	}
+	return b.fail
 }
 
 // syncBuffer is a log that may be written and read at the same time.
