@@ -5,6 +5,23 @@ import (
 	"testing"
 )
 
+func FuzzResetToken(f *testing.F) {
+	key := bytes.Repeat([]byte{1}, 32)
+	good := newResetToken("u-12mgdv")
+	f.Add(good.String())
+	f.Add(".")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, text string) {
+		token, ok := parseResetToken(text)
+		if ok && token.String() != text {
+			t.Fatalf("%q is read as %q", text, token)
+		}
+		if ok && (token.hash(key) == good.hash(key)) != (token == good) {
+			t.Fatalf("%q has the hash of another", text)
+		}
+	})
+}
+
 func FuzzRefreshToken(f *testing.F) {
 	key, other := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	good := newRefreshToken(key, "session-0123456789abcdefghij")
