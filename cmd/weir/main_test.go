@@ -158,11 +158,18 @@ func (s *serving) stop(t *testing.T, signal os.Signal) string {
 // status asks for the environments with an API key.
 func (s *serving) status(t *testing.T, key, secret string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/org/v2/environments", nil)
+	return s.environments(t, http.MethodGet, "", key, secret)
+}
+
+// environments sends a request about environments and returns its status.
+func (s *serving) environments(t *testing.T, method, body, key, secret string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+"/org/v2/environments", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.SetBasicAuth(key, secret)
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

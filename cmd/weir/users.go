@@ -33,11 +33,11 @@ line.`,
 }
 
 func setPassword(cmd *cobra.Command, args []string) error {
-	e, done, err := openEngine(cmd)
+	e, err := openEngine(cmd)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer func() { _ = e.Store.Close() }()
 	user, err := signin.Find(cmd.Context(), e, args[0])
 	if err != nil {
 		return err

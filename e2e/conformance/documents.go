@@ -33,6 +33,7 @@ func Sources() []Source {
 		{sdk + "iam", "v2"},
 		{sdk + "mds", "v2"},
 		{sdk + "org", "v2"},
+		{sdk + "service-quota", "v1"},
 		{sdk + "sso", "v2"},
 	}
 }

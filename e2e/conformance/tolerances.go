@@ -52,6 +52,12 @@ var tolerances = []Tolerance{
 		"the published pattern escapes its quotation mark, which Weir does not; both refuse the same"},
 	{"response-property-pattern-changed", regexp.MustCompile("^[A-Z]+ /org/v2/organizations.*display_name`"),
 		"the published pattern escapes its quotation mark, which Weir does not; both refuse the same"},
+	{"api-security-removed", regexp.MustCompile("^GET /service-quota/v1/.* `api-key`"),
+		"the vendor's newest document names the credentials cloud-api-key, and says the same of them"},
+	{"response-optional-property-removed", regexp.MustCompile("^GET /service-quota/v1/applied-quotas.*/(api_version|environment|kind)` from the response"),
+		"in the vendor's newest document references of quotas have no type"},
+	{"response-property-enum-value-added", regexp.MustCompile("^GET /service-quota/v1/applied-quotas.*(IDENTITY_PROVIDER|CERTIFICATE_AUTHORITY)"),
+		"the vendor's newest document has these scopes"},
 }
 
 // Tolerances returns the table of differences that are meant.

@@ -13,13 +13,14 @@ import (
 	iamv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam/v2"
 	mdsv2 "github.com/confluentinc/ccloud-sdk-go-v2/mds/v2"
 	orgv2 "github.com/confluentinc/ccloud-sdk-go-v2/org/v2"
+	quotav1 "github.com/confluentinc/ccloud-sdk-go-v2/service-quota/v1"
 	ssov2 "github.com/confluentinc/ccloud-sdk-go-v2/sso/v2"
 )
 
 // backgroundContext is for what all tests share; the others have t.Context.
 var backgroundContext = context.Background()
 
-// client is the SDK with one API key: its five modules, which do not know of
+// client is the SDK with one API key: its modules, which do not know of
 // each other.
 type client struct {
 	// ctx carries the key, which is how the SDK wants it.
@@ -29,7 +30,9 @@ type client struct {
 	groupMappings   ssov2.GroupMappingsIamV2SsoApi
 	invitations     iamv2.InvitationsIamV2Api
 	organizations   orgv2.OrganizationsOrgV2Api
+	quotas          quotav1.AppliedQuotasServiceQuotaV1Api
 	roleBindings    mdsv2.RoleBindingsIamV2Api
+	scopes          quotav1.ScopesServiceQuotaV1Api
 	serviceAccounts iamv2.ServiceAccountsIamV2Api
 	users           iamv2.UsersIamV2Api
 }
@@ -45,6 +48,8 @@ func (w *world) as(key, secret string) *client {
 	keys.Servers[0].URL, keys.HTTPClient = w.URL, transport
 	mds := mdsv2.NewConfiguration()
 	mds.Servers[0].URL, mds.HTTPClient = w.URL, transport
+	quota := quotav1.NewConfiguration()
+	quota.Servers[0].URL, quota.HTTPClient = w.URL, transport
 	sso := ssov2.NewConfiguration()
 	sso.Servers[0].URL, sso.HTTPClient = w.URL, transport
 
@@ -54,9 +59,10 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, iamv2.ContextBasicAuth, iamv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, apikeysv2.ContextBasicAuth, apikeysv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, quotav1.ContextBasicAuth, quotav1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
 	}
-	orgClient, iamClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam)
+	orgClient, iamClient, quotaClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam), quotav1.NewAPIClient(quota)
 	return &client{
 		ctx:             ctx,
 		apiKeys:         apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
@@ -64,7 +70,9 @@ func (w *world) as(key, secret string) *client {
 		groupMappings:   ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
 		invitations:     iamClient.InvitationsIamV2Api,
 		organizations:   orgClient.OrganizationsOrgV2Api,
+		quotas:          quotaClient.AppliedQuotasServiceQuotaV1Api,
 		roleBindings:    mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
+		scopes:          quotaClient.ScopesServiceQuotaV1Api,
 		serviceAccounts: iamClient.ServiceAccountsIamV2Api,
 		users:           iamClient.UsersIamV2Api,
 	}

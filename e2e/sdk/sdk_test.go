@@ -37,6 +37,8 @@ var subjects = []struct {
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
 	{"PagingWithFilters", testPagingWithFilters},
+	{"QuotaRefusals", testQuotaRefusals},
+	{"Quotas", testQuotas},
 	{"RoleBindingFilters", testRoleBindingFilters},
 	{"RoleBindings", testRoleBindings},
 	{"RoleBindingTwice", testRoleBindingTwice},

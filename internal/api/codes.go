@@ -49,6 +49,9 @@ var (
 	WrongScope = &Code{"invalid_role_scope", http.StatusBadRequest, "Invalid Role Scope",
 		"The role cannot be bound to the kind of resource that the pattern names.",
 		"Bind the role to a scope that it takes, or choose another role.", 40002}
+	QuotaExceeded = &Code{"quota_exceeded", http.StatusPaymentRequired, "Quota Exceeded",
+		"The organization, or a part of it, already has as many objects of the kind as it may have.",
+		"Delete what is no longer needed, or ask the server's operator for a higher limit ('weir quotas set').", 0}
 	RoleBindingForbidden = &Code{"role_binding_forbidden", http.StatusForbidden, "Forbidden Access",
 		"The role binding does not exist, or the caller may not know of it.",
 		"Check the identifier, or ask an administrator of the organization for access.", 40301}
@@ -113,6 +116,7 @@ func Codes() []*Code {
 	return []*Code{
 		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest,
 		Unauthenticated,
+		QuotaExceeded,
 		ForbiddenAccess, HTTPSRequired, RoleBindingForbidden, UserUnauthorized,
 		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,

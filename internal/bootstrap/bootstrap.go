@@ -73,6 +73,16 @@ func Needed(ctx context.Context, s store.Store) (bool, error) {
 	return false, err
 }
 
+// FirstOrganization returns the ID of the organization that the first start
+// made, or an error for the operator where there is none.
+func FirstOrganization(ctx context.Context, s store.Store) (string, error) {
+	id, err := s.Setting(ctx, settingFirstOrganization)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", errors.New("this database has no organization yet: start the server once")
+	}
+	return string(id), err
+}
+
 // Choose fills in the credentials of a new installation, from the options
 // where they fix a value.
 func Choose(o Options) Credentials {
@@ -147,17 +157,15 @@ func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization,
 
 // NewKey makes another Cloud API key for an administrator of the first
 // organization, or for the named user or service account, and returns its id,
-// its secret and its owner. It is the way back in for who lost the key.
+// its secret and its owner. It is the way back in for who lost the key, and so
+// bound to no quota.
 func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ownedBy string, err error) {
-	organization, err := e.Store.Setting(ctx, settingFirstOrganization)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", "", "", errors.New("this database has no organization yet: start the server once")
-	}
+	organization, err := FirstOrganization(ctx, e.Store)
 	if err != nil {
 		return "", "", "", err
 	}
 	if owner == "" {
-		admins, err := iam.Administrators(ctx, e.Store, string(organization))
+		admins, err := iam.Administrators(ctx, e.Store, organization)
 		if err != nil {
 			return "", "", "", err
 		}
@@ -166,14 +174,15 @@ func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ow
 		}
 		owner = admins[0]
 	}
-	if acts, err := iam.CanAct(ctx, e.Store, string(organization), owner); err != nil {
+	if acts, err := iam.CanAct(ctx, e.Store, organization, owner); err != nil {
 		return "", "", "", err
 	} else if !acts {
 		return "", "", "", fmt.Errorf("the owner %q does not exist, or is a user who has not accepted the invitation yet", owner)
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
-		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
+		tx.Overdraw()
+		return insertKey(ctx, e, tx, organization, owner, id, secret)
 	})
 	return id, secret, owner, err
 }

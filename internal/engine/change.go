@@ -74,10 +74,17 @@ func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
 // that is under way and holds its lock. What changes in Private alone is no
 // update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
+	before := o // without quotas nobody looks into it
+	if len(o.Kind.Quotas) > 0 {
+		var err error
+		if before, err = o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored}); err != nil {
+			return err
+		}
+	}
 	if !bytes.Equal(o.render(false), o.stored) {
 		o.Updated = e.Now().UTC()
 	}
-	return tx.Update(ctx, o.row(), e.entries(o))
+	return e.keep(ctx, tx, before, o)
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
@@ -101,7 +108,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
+		err := e.keep(ctx, w.Tx, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -147,18 +154,18 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 		return q.answer(body), nil
 	}
 	w.New.Updated = w.Now
-	changed := w.New.row()
 	var taken *store.ErrTaken
-	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
+	switch err := e.keep(ctx, w.Tx, old, w.New); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
 		return nil, err
 	}
+	body = w.New.stored
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return q.answer(changed.Body), nil
+	return q.answer(body), nil
 }
 
 // apply puts what the body says into w.New.
@@ -262,7 +269,6 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	old.Deleted = w.Now
 	return q.answer(old.render(false)), nil
 }
 
@@ -286,7 +292,8 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 				return err
 			}
 		}
-		if err := cause.Tx.Delete(ctx, d.Key(), cause.Now); err != nil {
+		d.Deleted = cause.Now
+		if err := e.keep(ctx, cause.Tx, d, nil); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,8 @@ type Config struct {
 type Engine struct {
 	Config
 	kinds map[string]*Kind
+	// quotas are those of all kinds, by code.
+	quotas map[string]*Quota
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
 }
@@ -60,7 +62,7 @@ type route struct {
 // New checks the table of kinds and returns the engine for it. An error means
 // a mistake in a definition.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}}
 	var problems []error
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {
@@ -90,6 +92,7 @@ func New(c Config) (*Engine, error) {
 			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
 		}
 		problems = append(problems, e.checkFields(k)...)
+		problems = append(problems, e.addQuotas(k)...)
 	}
 	for _, call := range c.Calls {
 		if err := call.check(); err != nil {
@@ -162,6 +165,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
+	}
+	if err := k.checkSource(); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

@@ -170,6 +170,18 @@ func walk(fields []Field, prefix string, f func(path string, field *Field)) {
 	}
 }
 
+// eachFilter calls f for every query parameter that filters lists.
+func (k *Kind) eachFilter(f func(path string, field *Field)) {
+	if k.FilterID != NotFiltered {
+		f(store.FieldID, &Field{Name: store.FieldID, Filter: k.FilterID})
+	}
+	walk(k.Fields, "", func(path string, field *Field) {
+		if field.Filter != NotFiltered {
+			f(path, field)
+		}
+	})
+}
+
 // field returns the field at the dotted path, or nil.
 func (k *Kind) field(path string) *Field {
 	var found *Field

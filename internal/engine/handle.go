@@ -95,7 +95,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	} else {
 		answer, err = e.perform(r.Context(), q)
 	}
-	return answer, caller, err
+	return answer, caller, e.exceeded(err)
 }
 
 // readBody reads the request's body where the operation has one.
@@ -117,7 +117,11 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		from, err := e.reader(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		o, row, err := e.load(ctx, from.Get, q)
 		if err != nil {
 			return nil, err
 		}

@@ -44,6 +44,9 @@ type Kind struct {
 	// ParentField is the field of the body that names the parent, for kinds
 	// whose path does not; it must be a required, immutable reference.
 	ParentField string
+	// Source computes the objects, for kinds that are not stored: these can be
+	// listed and read, and nothing else.
+	Source Source
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
@@ -60,6 +63,8 @@ type Kind struct {
 	// or store.FieldID where the object is the principal, or a text that has
 	// OwnerPrefix before the principal's ID.
 	OwnedBy, OwnerPrefix string
+	// Quotas limit how many objects there may be.
+	Quotas []*Quota
 	// Resource is the resource type that permissions are asked for, as the
 	// vendor's documents spell it, for example "Environment".
 	Resource string
@@ -78,6 +83,8 @@ type Kind struct {
 	// Missing answers for an object that is not there or is hidden; nil means
 	// 404 resource_not_found.
 	Missing func(id string) *api.Error
+	// FilterID makes id a query parameter of list.
+	FilterID Filter
 	// PageSize is the default and the greatest page size of lists; zero means
 	// 10 and 100.
 	PageSize PageSize

@@ -48,7 +48,11 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 
 	// One row more than the page holds tells whether there is a further page.
 	query.After, query.Backward, query.Limit = at.After, at.Backward, at.Size+1
-	rows, err := e.Store.List(ctx, query)
+	from, err := e.reader(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := from.List(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +64,7 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 		slices.Reverse(rows)
 	}
 	links := pageLinks{e: e, path: q.collection(), filters: filters, size: at.Size, binding: binding}
-	meta, err := e.listMeta(ctx, q, query, at, rows, further, links)
+	meta, err := listMeta(ctx, q, from, query, at, rows, further, links)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +154,7 @@ func (k *Kind) column(path string) string {
 // condition selects what matches the values of a filter.
 func (k *Kind) condition(path string, values []string) (store.Condition, error) {
 	f := k.field(path)
-	if f.FilterBy == nil {
+	if f == nil || f.FilterBy == nil {
 		return store.Condition{Field: k.column(path), Values: values}, nil
 	}
 	c, err := f.FilterBy(values[0])
@@ -165,10 +169,7 @@ func (k *Kind) condition(path string, values []string) (store.Condition, error) 
 func (k *Kind) filters(query url.Values) (url.Values, error) {
 	out := url.Values{}
 	missing := ""
-	walk(k.Fields, "", func(path string, f *Field) {
-		if f.Filter == NotFiltered {
-			return
-		}
+	k.eachFilter(func(path string, f *Field) {
 		var values []string
 		for _, v := range query[path] {
 			if v == "" {
@@ -248,7 +249,7 @@ func (l pageLinks) with(more url.Values) string {
 
 // listMeta writes the list's metadata. A link is left out where there is no
 // such page: clients fail on a null.
-func (e *Engine) listMeta(ctx context.Context, q *request, query store.Query, at api.PageToken, rows []store.Row, further bool, links pageLinks) ([]byte, error) {
+func listMeta(ctx context.Context, q *request, from reader, query store.Query, at api.PageToken, rows []store.Row, further bool, links pageLinks) ([]byte, error) {
 	var b encoder
 	comma := ""
 	link := func(name, path string) {
@@ -273,7 +274,7 @@ func (e *Engine) listMeta(ctx context.Context, q *request, query store.Query, at
 		link("next", links.to(rows[len(rows)-1].Seq, false))
 	}
 	if pages.Total {
-		n, err := e.Store.Count(ctx, query)
+		n, err := from.Count(ctx, query)
 		if err != nil {
 			return nil, err
 		}

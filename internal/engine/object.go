@@ -32,7 +32,11 @@ type Object struct {
 	// Deleted is set in the answer to a deletion alone.
 	Deleted time.Time
 
-	// stored is the document as it was read.
+	// Place is the position in lists of an object that a Source computes: from 1
+	// on, and the same each time.
+	Place int64
+
+	// stored is the document as it was read or written.
 	stored []byte
 }
 

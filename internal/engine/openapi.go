@@ -209,7 +209,11 @@ func (to route) description(op operation.Operation) string {
 	needs := "\n\nThe caller needs the permission " + asked + "."
 	switch to.verb {
 	case List:
-		return "Returns one page of the collection, in the order of creation.\n\n" +
+		order := ", in the order of creation"
+		if to.kind.Source != nil {
+			order = ""
+		}
+		return "Returns one page of the collection" + order + ".\n\n" +
 			"What the caller does not hold the permission " + asked + " for is left out."
 	case Create:
 		return "Creates the object that the body describes, and returns it." + needs
@@ -232,11 +236,9 @@ func (to route) description(op operation.Operation) string {
 // those of paging.
 func (k *Kind) listParameters() []*openapi3.Parameter {
 	var out []*openapi3.Parameter
-	walk(k.Fields, "", func(path string, f *Field) {
+	k.eachFilter(func(path string, f *Field) {
 		p := openapi3.NewQueryParameter(path)
 		switch f.Filter {
-		case NotFiltered:
-			return
 		case FilterAny:
 			p.Description = "Keeps the objects whose `" + path + "` is one of these values: repeat the parameter, or separate the values by commas."
 			p.Style, p.Explode = openapi3.SerializationForm, openapi3.Ptr(true)

@@ -76,7 +76,7 @@ func (d *document) kindSchema(k *Kind, s shape) *openapi3.SchemaRef {
 		d.envelope(object, k, k.Name)
 		object.Properties["id"] = property(openapi3.NewStringSchema().WithMaxLength(MaxID),
 			"The identifier. It is never given to another object, not even after the object is deleted.")
-		object.Properties["metadata"] = d.metadata(s)
+		object.Properties["metadata"] = d.metadata(k, s)
 		for _, name := range []string{"api_version", "kind", "id", "metadata"} {
 			object.Properties[name].Value.ReadOnly = true
 		}
@@ -90,14 +90,17 @@ func (d *document) kindSchema(k *Kind, s shape) *openapi3.SchemaRef {
 }
 
 // metadata is the schema of an object's metadata. In requests it is ignored,
-// so there none of it is required.
-func (d *document) metadata(s shape) *openapi3.SchemaRef {
+// so there none of it is required. What is computed has no times.
+func (d *document) metadata(k *Kind, s shape) *openapi3.SchemaRef {
 	const name = "ObjectMeta"
-	if s == answered {
+	if s == answered && k.Source == nil {
 		return d.described(name, d.Components.Schemas[name].Value.Description)
 	}
 	meta := *d.Components.Schemas[name].Value
 	meta.Required = nil
+	if s == answered {
+		meta.Required = []string{"resource_name", "self"}
+	}
 	return meta.NewRef()
 }
 

@@ -22,8 +22,10 @@ func (o *Object) render(once bool) []byte {
 	b.raw(`,"metadata":{"self":`)
 	b.link(o.Path())
 	b.raw(`,"resource_name":`).text(o.ResourceName())
-	b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
-	b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	if !o.Created.IsZero() {
+		b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
+		b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	}
 	if !o.Deleted.IsZero() {
 		b.raw(`,"deleted_at":`).text(api.Timestamp(o.Deleted))
 	}

@@ -39,6 +39,7 @@ var APIKey = &engine.Kind{
 	Missing: func(id string) *api.Error {
 		return api.New(api.ForbiddenAccess, "The API key '"+id+"' does not exist, or you may not know of it")
 	},
+	Quotas: keyQuotas,
 	Fields: []engine.Field{{
 		Name: "spec", Type: engine.Structure, Required: true,
 		Description: "What the key is to be.",

@@ -31,6 +31,10 @@ var GroupMapping = &engine.Kind{
 	ID:       groupMappingID.ID,
 	Segment:  groupMappingID.Segment,
 	Resource: "GroupMapping",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_group_mappings.per_org", Scope: engine.PerOrganization, DisplayName: "Group Mappings Per Organization", Limit: 12,
+		Exceeded: "Group mapping reached limit %d", // recorded (facts, semantics 5.5)
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1,

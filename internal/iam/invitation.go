@@ -60,6 +60,10 @@ var Invitation = &engine.Kind{
 	Segment:  "invitation",
 	Resource: "Invitation",
 	OwnedBy:  "creator",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_pending_invitations.per_organization", Scope: engine.PerOrganization, DisplayName: "Pending Invitations Per Organization", Limit: 150,
+		Counts: isOpen,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "email", Required: true, Immutable: true, Format: "email", MinLength: 3, MaxLength: 254, Filter: engine.FilterOne,
@@ -218,11 +222,18 @@ func leftBehind(ctx context.Context, w *engine.Write, id string) (*engine.Object
 	return user, nil
 }
 
+// isOpen reports whether the status says that the invitation can be accepted.
+func isOpen(o *engine.Object) bool {
+	return slices.Contains(openStatuses, o.Doc.String("status"))
+}
+
+var openStatuses = []string{StatusStaged, StatusSent}
+
 // openInvitations lists the invitations that can still be accepted.
 func openInvitations(ctx context.Context, r store.Reader, org string, where ...store.Condition) ([]store.Row, error) {
 	return r.List(ctx, store.Query{
 		Org: org, Kind: invitationKey, Limit: maxHeld,
-		Where: append(where, store.Condition{Field: "status", Values: []string{StatusStaged, StatusSent}}),
+		Where: append(where, store.Condition{Field: "status", Values: openStatuses}),
 	})
 }
 

@@ -52,6 +52,16 @@ var RoleBinding = &engine.Kind{
 	Missing: func(string) *api.Error {
 		return api.New(api.RoleBindingForbidden, "Either unauthorized to access role binding or role binding does not exist")
 	},
+	Quotas: []*engine.Quota{
+		{
+			Code: "iam.max_rbac_role_bindings.per_org_plus_envs", Scope: engine.PerOrganization,
+			DisplayName: "Role Bindings On The Organization And Its Environments", Limit: 1000, Counts: onOrganizationOrEnvironment,
+		},
+		{
+			Code: "iam.max_rbac_role_bindings_all_roles.per_org", Scope: engine.PerOrganization,
+			DisplayName: "Role Bindings Per Organization", Limit: 250_000,
+		},
+	},
 	Fields: []engine.Field{
 		{
 			Name: "principal", Required: true, Immutable: true, MaxLength: 300, Filter: engine.FilterOne,
@@ -146,6 +156,17 @@ func bindingLinks(o *engine.Object) []engine.Link {
 var keptKinds = map[string]string{
 	"environment":     "org/v2.Environment",
 	"service-account": serviceAccountID.Key,
+}
+
+// onOrganizationOrEnvironment reports whether the role is bound to the
+// organization or to an environment, and to nothing in it.
+func onOrganizationOrEnvironment(o *engine.Object) bool {
+	pattern, err := crn.ParsePattern(o.Doc.String("crn_pattern"))
+	if err != nil {
+		return false // it is none that could be written
+	}
+	scope, ok := authz.ScopeOf(pattern)
+	return ok && (scope == authz.Organization || scope == authz.Environment)
 }
 
 func boundPrincipal(o *engine.Object) string {

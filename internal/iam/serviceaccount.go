@@ -43,6 +43,9 @@ var ServiceAccount = &engine.Kind{
 		Description: "The ID of the user, service account, group mapping or identity pool that becomes ResourceOwner of the new service account.",
 		Example:     "u-a83k9b",
 	}}},
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_service_accounts.per_org", Scope: engine.PerOrganization, DisplayName: "Service Accounts Per Organization", Limit: 1000,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1, MaxLength: 64, Filter: engine.FilterAny,

@@ -227,6 +227,10 @@ listIamV2RoleBindings  -         +++++++++++
 listIamV2ServiceAccounts -       +++++++++++
 listIamV2SsoGroupMappings -      +++++++++++
 listIamV2Users         -         +++++++++++
+listServiceQuotaV1AppliedQuotas - +++++++++++
+listServiceQuotaV1Scopes -       +++++++++++
+getServiceQuotaV1AppliedQuota -  ++++++++++h
+getServiceQuotaV1Scope -         ++++++++++h
 listOrgV2Environments  -         +++++++++++
 listOrgV2Organizations -         +++++++++++
 createCliV1Usage       -         +++++++++++
@@ -281,7 +285,10 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		t.Fatalf("there is no operation %s", a.operation)
 	}
 	n := map[string]int{"env1": 0, "env2": 1, "account1": 0, "account2": 1}[a.object]
-	group := strings.TrimPrefix(strings.TrimPrefix(op.Path, "/iam/v2/"), "/org/v2/")
+	group := op.Path
+	for _, api := range []string{"/iam/v2/", "/org/v2/", "/service-quota/v1/"} {
+		group = strings.TrimPrefix(group, api)
+	}
 	group, _, _ = strings.Cut(group, "/")
 	name := fmt.Sprintf("drawn %d", drawn.Add(1))
 	var body any
@@ -303,6 +310,10 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		}
 	case "invitations":
 		id, body = p.invitation, map[string]any{"email": strings.ReplaceAll(name, " ", "-") + "@example.com"}
+	case "applied-quotas":
+		id, query = "iam.max_environments.per_org", "?scope=ORGANIZATION"
+	case "scopes":
+		id = "ORGANIZATION"
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
 	case "role-bindings":
@@ -415,6 +426,9 @@ func (s *scene) checkLists(t *testing.T, c *enginetest.Client) {
 		path := k.Path + "?page_size=100"
 		if k.Path == roleBindings {
 			path += "&crn_pattern=" + url.QueryEscape(s.root+"/*")
+		}
+		if k.Path == appliedQuotas {
+			path += "&scope=ORGANIZATION"
 		}
 		listed := walkIDs(t, c, path)
 		all := walkIDs(t, s.admin, path)

@@ -339,6 +339,7 @@ func checkSurvival(t *testing.T, work []*writer, dir, databaseURL string) {
 	}
 	checkCounts(t, work, accounts, keys)
 	checkBindings(t, work, dir, databaseURL)
+	checkQuotas(t, dir, databaseURL)
 }
 
 // listed walks a list and returns the objects by ID, each of which must read

@@ -5,6 +5,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/quota"
 )
 
 // Kinds is the table of every kind that this server knows, sorted by key.
@@ -18,6 +19,8 @@ func Kinds() []*engine.Kind {
 		iam.User,
 		org.Environment,
 		org.Organization,
+		quota.Applied,
+		quota.Scope,
 		iam.Session,
 	}
 }

@@ -32,6 +32,11 @@ var specs = map[string]enginetest.Spec{
 				"resources":    []any{cloud},
 			}}
 		},
+		Uncounted: map[string]string{
+			"iam.max_cloud_api_keys.per_user":              "the keys are a service account's",
+			"iam.max_cluster_api_keys.per_service_account": "the keys are Cloud API keys",
+			"iam.max_cluster_api_keys.per_user":            "the keys are Cloud API keys",
+		},
 	},
 	"iam/v2.Invitation": {
 		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
@@ -81,6 +86,17 @@ var specs = map[string]enginetest.Spec{
 		},
 		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
 	},
+	"service-quota/v1.AppliedQuota": {
+		Make:  func(*testing.T, *enginetest.Client, int) string { return "iam.max_environments.per_org" },
+		Query: func(*enginetest.Client) url.Values { return url.Values{"scope": {"ORGANIZATION"}} },
+		Omit: map[string]string{
+			"environment": "of another scope", "network": "of another scope", "kafka_cluster": "of another scope",
+			"identity_provider": "of another scope", "certificate_authority": "of another scope",
+		},
+	},
+	"service-quota/v1.Scope": {
+		Make: func(*testing.T, *enginetest.Client, int) string { return "ORGANIZATION" },
+	},
 }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
@@ -109,6 +125,7 @@ func TestKinds(t *testing.T) {
 			}
 			t.Run(k.Name, func(t *testing.T) { enginetest.Run(t, w, k, spec) })
 		}
+		verifyQuotas(t, w.Engine)
 	})
 }
 

@@ -169,7 +169,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
 		Tokens: map[string]authn.TokenReader{operation.Session: authn.Sessions(signing, directory)},
 	}
-	return engine.New(engine.Config{
+	e, err := engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
 		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
@@ -180,6 +180,16 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Hasher:      authenticator.Hasher,
 		Now:         time.Now, Log: log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return e, e.CountQuotas(ctx)
+}
+
+// SetLimit sets the limit of a quota in an organization, as 'weir quotas set'
+// does.
+func (s *Server) SetLimit(ctx context.Context, organization, code string, limit int64) error {
+	return s.engine.SetLimit(ctx, organization, code, limit)
 }
 
 // first makes the first credentials where there are none.

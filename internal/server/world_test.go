@@ -100,8 +100,18 @@ func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller)
 		if w.Member, err = issue(t.Context(), e, tx, admin.Organization, member.ID); err != nil {
 			return err
 		}
-		w.Nobody, err = issue(t.Context(), e, tx, admin.Organization, nobody.ID)
-		return err
+		if w.Nobody, err = issue(t.Context(), e, tx, admin.Organization, nobody.ID); err != nil {
+			return err
+		}
+		// Tests make more of everything than the usual limits allow.
+		for _, q := range e.Quotas() {
+			for _, org := range []string{admin.Organization, other} {
+				if err := tx.PutLimit(t.Context(), org, q.Code, engine.MaxLimit); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -123,6 +123,31 @@ type Reader interface {
 	Referrers(ctx context.Context, to Key, limit int) ([]Referrer, error)
 	// Setting returns the value stored under the name, or ErrNotFound.
 	Setting(ctx context.Context, name string) ([]byte, error)
+	// Counters returns the values of the organization's counters with the
+	// subject, by name. One that is not there has the value 0.
+	Counters(ctx context.Context, org, subject string) (map[string]int64, error)
+	// CountersNamed returns the values other than 0 of all counters with the
+	// name, of every organization.
+	CountersNamed(ctx context.Context, name string) (map[Counter]int64, error)
+	// Limits returns the limits that PutLimit set for the organization, by the
+	// name of the counters that they are for.
+	Limits(ctx context.Context, org string) (map[string]int64, error)
+}
+
+// Counter names a number that the store keeps: how many things of a sort an
+// organization has, or one subject in it.
+type Counter struct {
+	Org, Name string
+	// Subject is what the things belong to, or "" for the organization.
+	Subject string
+}
+
+// Share is a row's part in a counter: one.
+type Share struct {
+	Counter
+	// Limit is the greatest value of the counter, unless PutLimit has set
+	// another one for the organization and the name.
+	Limit int64
 }
 
 // Referrer is a row that refers to another one.
@@ -154,8 +179,30 @@ type Tx interface {
 	// taken. It answers ErrNotFound. Rows that refer to it are not touched.
 	Delete(ctx context.Context, key Key, at time.Time) error
 	// PutSetting stores the value under the name if there is none yet, and
-	// reports whether it did.
+	// reports whether it did. Transactions that put the same name come one after
+	// the other.
 	PutSetting(ctx context.Context, name string, value []byte) (bool, error)
+	// Tally says what a row counted for before this transaction wrote it, and
+	// what it counts for now. Of several calls for one row, the before of the
+	// first is taken and the after of the last.
+	//
+	// Counters change when fn has returned without an error, each by the sum
+	// over all rows: what is taken and given back in one transaction takes
+	// nothing. If a counter grows beyond its limit, nothing of the transaction is
+	// kept, and Update answers *ErrFull. A counter that does not grow is never
+	// refused, even if it stands above its limit.
+	Tally(row Key, before, after []Share)
+	// Overdraw lets this transaction go beyond limits. It counts all the same.
+	Overdraw()
+	// SetCounters makes the values given the only ones of the counters with the
+	// name, in every organization. Nobody else may change these at that time.
+	SetCounters(ctx context.Context, name string, values map[Counter]int64) error
+	// PutLimit sets the limit of the organization's counters with the name, from
+	// the next transaction on that asks.
+	PutLimit(ctx context.Context, org, name string, limit int64) error
+	// DeleteLimit takes back what PutLimit set, and reports whether there was
+	// anything.
+	DeleteLimit(ctx context.Context, org, name string) (bool, error)
 }
 
 // Store is a database that is open and migrated.
@@ -175,6 +222,9 @@ type Store interface {
 	// When the connection to the database breaks during the commit, the error
 	// wraps ErrUnavailable and the caller cannot know the outcome: what fn wrote
 	// is kept in full or not at all.
+	//
+	// The answer is *ErrFull where fn succeeded and a counter has no place for
+	// what it tallied.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Watch calls f with what changed, for caches. For a commit of this Store
 	// it does so before Update returns; for a commit of another process on the
@@ -241,4 +291,19 @@ func (e *ErrTaken) Error() string {
 		return fmt.Sprintf("store: %s ID is taken", e.By.Kind)
 	}
 	return fmt.Sprintf("store: %s name is taken by %s", e.By.Kind, e.By.ID)
+}
+
+// ErrFull is returned by a transaction for which a counter has no place.
+type ErrFull struct {
+	Counter
+	// Limit is the limit in force, Value what the counter would have been.
+	Limit, Value int64
+}
+
+func (e *ErrFull) Error() string {
+	of := "the organization"
+	if e.Subject != "" {
+		of = e.Subject
+	}
+	return fmt.Sprintf("store: %s of %s would be %d and is limited to %d", e.Name, of, e.Value, e.Limit)
 }

@@ -49,6 +49,9 @@ type Spec struct {
 	// those that take no other values than Body's, whatever the definition
 	// allows; each with the reason.
 	Omit, Only map[string]string
+	// Uncounted names, by code, the quotas that do not count what Body makes;
+	// each with the reason.
+	Uncounted map[string]string
 	// Query returns the query parameters without which there is no list.
 	Query func(c *Client) url.Values
 	// Parent makes an object for the parameter in the kind's path and returns
@@ -108,6 +111,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"Clear", []engine.Verb{engine.Update}, r.testClear},
 		{"Delete", []engine.Verb{engine.Delete, engine.Read}, r.testDelete},
 		{"NotFound", nil, r.testNotFound},
+		{"Quotas", []engine.Verb{engine.Create}, r.testQuotas},
 		{"List", []engine.Verb{engine.List}, r.testList},
 		{"PageSize", []engine.Verb{engine.List}, r.testPageSize},
 		{"PageToken", []engine.Verb{engine.List}, r.testPageToken},

@@ -141,9 +141,13 @@ func (r *tester) pageSize() engine.PageSize {
 }
 
 // several makes some objects of Admin's and returns their IDs; one, where the
-// organization has but one.
+// organization has but one. What is computed is there.
 func (r *tester) several(t *testing.T, n int) []string {
 	t.Helper()
+	if r.k.Source != nil {
+		there := r.ids(t, r.admin, r.parent, nil)
+		return there[:min(n, len(there))]
+	}
 	var out []string
 	for range n {
 		if id := r.object(t, r.admin); !slices.Contains(out, id) {
@@ -333,6 +337,18 @@ func (r *tester) testPageLinks(t *testing.T) {
 }
 
 func (r *tester) testFilters(t *testing.T) {
+	if r.k.FilterID != engine.NotFiltered {
+		for _, id := range r.several(t, 2) {
+			if got := r.ids(t, r.admin, r.parent, url.Values{"id": {id}}); !slices.Equal(got, []string{id}) {
+				t.Errorf("id=%s selects %q", id, got)
+			}
+		}
+		for _, nothing := range strange {
+			if got := r.ids(t, r.admin, r.parent, url.Values{"id": {nothing}}); len(got) != 0 {
+				t.Errorf("id=%.20q selects %q", nothing, got)
+			}
+		}
+	}
 	for _, p := range filterable(r.k.Fields, "") {
 		if p.FilterRequired {
 			r.admin.Do(t, http.MethodGet, r.collection(r.parent), nil).WantParameter(t, api.InvalidParameter, p.path)

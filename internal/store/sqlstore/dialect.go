@@ -20,6 +20,8 @@ type dialect struct {
 	// SQLite plans without looking at the values, and could otherwise choose
 	// to walk the whole table for the sake of its order.
 	useIndex func(index string) string
+	// slots is the number of rows that an organization's counter is spread over.
+	slots int
 	// limitBranches gives each branch of a UNION the limit of the whole.
 	limitBranches bool
 }
@@ -37,6 +39,7 @@ var sqliteDialect = dialect{
 		return "EXISTS (SELECT 1 FROM json_each(" + parameter + ") prefix WHERE substr(" + column + ", 1, length(prefix.value)) = prefix.value)"
 	},
 	useIndex: func(index string) string { return " INDEXED BY " + index },
+	slots:    1,
 }
 
 var postgresDialect = dialect{
@@ -53,5 +56,6 @@ var postgresDialect = dialect{
 	},
 	useIndex: func(string) string { return "" }, // it plans by statistics, which is fine
 
+	slots:         16,
 	limitBranches: true,
 }

@@ -156,6 +156,30 @@ func (s *db) Setting(ctx context.Context, name string) (value []byte, err error)
 	return value, err
 }
 
+func (s *db) Counters(ctx context.Context, org, subject string) (values map[string]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		values, err = reader{s.dialect, c}.Counters(ctx, org, subject)
+		return err
+	})
+	return values, err
+}
+
+func (s *db) CountersNamed(ctx context.Context, name string) (values map[store.Counter]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		values, err = reader{s.dialect, c}.CountersNamed(ctx, name)
+		return err
+	})
+	return values, err
+}
+
+func (s *db) Limits(ctx context.Context, org string) (limits map[string]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		limits, err = reader{s.dialect, c}.Limits(ctx, org)
+		return err
+	})
+	return limits, err
+}
+
 func (s *db) Ping(ctx context.Context) error {
 	return s.backend.read(ctx, func(c conn) error {
 		_, err := c.exec(ctx, pingSQL, nil)
@@ -169,7 +193,11 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		written = changes{feed: s.feed} // of this run alone
 		guard := &guardedConn{conn: c}
 		defer func() { guard.ended = true }()
-		err := fn(&tx{reader{s.dialect, guard}, &written})
+		t := &tx{reader: reader{s.dialect, guard}, written: &written}
+		err := fn(t)
+		if err == nil {
+			err = t.count(ctx)
+		}
 		if err == nil && !written.empty() {
 			err = s.backend.announce(ctx, guard, written.Change)
 		}

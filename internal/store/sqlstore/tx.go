@@ -51,6 +51,7 @@ const (
 type tx struct {
 	reader
 	written *changes
+	tallied tallies
 }
 
 var _ store.Tx = (*tx)(nil)

@@ -65,6 +65,16 @@ var tests = []struct {
 	{"Settings", settings},
 	{"SettingRace", settingRace},
 
+	{"CountersCount", countersCount},
+	{"CountersNet", countersNet},
+	{"CountersOfOneRow", countersOfOneRow},
+	{"CountersWithTheirTransaction", countersWithTheirTransaction},
+	{"CountersOverdraw", countersOverdraw},
+	{"Limits", limits},
+	{"SetCounters", setCounters},
+	{"LastPlace", lastPlace},
+	{"CountersUnderChange", countersUnderChange},
+
 	{"RollbackOnError", rollbackOnError},
 	{"OwnWritesSeen", ownWritesSeen},
 	{"Panic", panics},
