@@ -35,6 +35,7 @@ const (
 	tlsKey             = "tls-key"
 	tlsSelfSigned      = "tls-self-signed"
 	trustedProxy       = "trusted-proxy"
+	proxyProtocol      = "proxy-protocol"
 	rateLimitPrincipal = "rate-limit-principal"
 	rateLimitAddress   = "rate-limit-address"
 	smtpURL            = "smtp-url"
@@ -77,6 +78,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(tlsKey, "", "PEM `file` with the certificate's private key")
 	f.Bool(tlsSelfSigned, false, "make a local CA in the data directory, once, and serve HTTPS with a certificate from it")
 	f.StringSlice(trustedProxy, nil, "`CIDR` of proxies that terminate TLS and are believed about the client's address; may be repeated")
+	f.Bool(proxyProtocol, false, "the trusted proxies pass on TLS and tell the client's address in the PROXY protocol, version 1 or 2, in place of headers")
 	f.Int(rateLimitPrincipal, 500, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
 	f.Int(rateLimitOrganization, 2000, "requests a second for each organization, in bursts of ten times as many; 0 for no limit")
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
@@ -167,7 +169,7 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k), ProxyProtocol: k.Bool(proxyProtocol),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
 		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
 		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/server"
+	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
@@ -34,4 +39,29 @@ func openEngine(cmd *cobra.Command) (*engine.Engine, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// onOrganization opens the database for the time of work on the organization
+// that --organization names, or on the first one.
+func onOrganization(cmd *cobra.Command, work func(e *engine.Engine, organization string) error) error {
+	ctx := cmd.Context()
+	e, err := openEngine(cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Store.Close() }()
+	organization, _ := cmd.Flags().GetString("organization")
+	if organization == "" {
+		if organization, err = bootstrap.FirstOrganization(ctx, e.Store); err != nil {
+			return err
+		}
+	}
+	_, err = e.Store.Get(ctx, organization, store.Key{Kind: org.Organization.Key(), ID: organization})
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("there is no organization %q", organization)
+	}
+	if err != nil {
+		return err
+	}
+	return work(e, organization)
 }

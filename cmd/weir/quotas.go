@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/engine"
-	"github.com/weirhq/weir/internal/org"
-	"github.com/weirhq/weir/internal/store"
 )
 
 func quotasCommand() *cobra.Command {
@@ -61,26 +57,9 @@ from the next write on, on every replica. What there is above it stays.`,
 // withQuotas opens the database and runs do for the organization that the
 // command is about.
 func withQuotas(cmd *cobra.Command, do func(ctx context.Context, cmd *cobra.Command, e *engine.Engine, organization string) error) error {
-	ctx := cmd.Context()
-	e, err := openEngine(cmd)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = e.Store.Close() }()
-	organization, _ := cmd.Flags().GetString("organization")
-	if organization == "" {
-		if organization, err = bootstrap.FirstOrganization(ctx, e.Store); err != nil {
-			return err
-		}
-	}
-	_, err = e.Store.Get(ctx, organization, store.Key{Kind: org.Organization.Key(), ID: organization})
-	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("there is no organization %q", organization)
-	}
-	if err != nil {
-		return err
-	}
-	return do(ctx, cmd, e, organization)
+	return onOrganization(cmd, func(e *engine.Engine, organization string) error {
+		return do(cmd.Context(), cmd, e, organization)
+	})
 }
 
 func noQuota(err error) error { return fmt.Errorf("%w; 'weir quotas list' shows them", err) }

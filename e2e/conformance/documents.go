@@ -31,6 +31,7 @@ func Sources() []Source {
 	return []Source{
 		{sdk + "apikeys", "v2"},
 		{sdk + "iam", "v2"},
+		{sdk + "iam-ip-filtering", "v2"},
 		{sdk + "mds", "v2"},
 		{sdk + "org", "v2"},
 		{sdk + "service-quota", "v1"},

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	apikeysv2 "github.com/confluentinc/ccloud-sdk-go-v2/apikeys/v2"
+	ipfilteringv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam-ip-filtering/v2"
 	iamv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam/v2"
 	mdsv2 "github.com/confluentinc/ccloud-sdk-go-v2/mds/v2"
 	orgv2 "github.com/confluentinc/ccloud-sdk-go-v2/org/v2"
@@ -24,17 +25,20 @@ var backgroundContext = context.Background()
 // each other.
 type client struct {
 	// ctx carries the key, which is how the SDK wants it.
-	ctx             context.Context
-	apiKeys         apikeysv2.APIKeysIamV2Api
-	environments    orgv2.EnvironmentsOrgV2Api
-	groupMappings   ssov2.GroupMappingsIamV2SsoApi
-	invitations     iamv2.InvitationsIamV2Api
-	organizations   orgv2.OrganizationsOrgV2Api
-	quotas          quotav1.AppliedQuotasServiceQuotaV1Api
-	roleBindings    mdsv2.RoleBindingsIamV2Api
-	scopes          quotav1.ScopesServiceQuotaV1Api
-	serviceAccounts iamv2.ServiceAccountsIamV2Api
-	users           iamv2.UsersIamV2Api
+	ctx               context.Context
+	apiKeys           apikeysv2.APIKeysIamV2Api
+	environments      orgv2.EnvironmentsOrgV2Api
+	groupMappings     ssov2.GroupMappingsIamV2SsoApi
+	invitations       iamv2.InvitationsIamV2Api
+	ipFilters         ipfilteringv2.IPFiltersIamV2Api
+	ipFilterSummaries ipfilteringv2.IPFilterSummariesIamV2Api
+	ipGroups          ipfilteringv2.IPGroupsIamV2Api
+	organizations     orgv2.OrganizationsOrgV2Api
+	quotas            quotav1.AppliedQuotasServiceQuotaV1Api
+	roleBindings      mdsv2.RoleBindingsIamV2Api
+	scopes            quotav1.ScopesServiceQuotaV1Api
+	serviceAccounts   iamv2.ServiceAccountsIamV2Api
+	users             iamv2.UsersIamV2Api
 }
 
 // as returns a client with the key; an empty one sends no credentials.
@@ -44,6 +48,8 @@ func (w *world) as(key, secret string) *client {
 	org.Servers[0].URL, org.HTTPClient = w.URL, transport
 	iam := iamv2.NewConfiguration()
 	iam.Servers[0].URL, iam.HTTPClient = w.URL, transport
+	filtering := ipfilteringv2.NewConfiguration()
+	filtering.Servers[0].URL, filtering.HTTPClient = w.URL, transport
 	keys := apikeysv2.NewConfiguration()
 	keys.Servers[0].URL, keys.HTTPClient = w.URL, transport
 	mds := mdsv2.NewConfiguration()
@@ -57,24 +63,28 @@ func (w *world) as(key, secret string) *client {
 	if key != "" {
 		ctx = context.WithValue(ctx, orgv2.ContextBasicAuth, orgv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, iamv2.ContextBasicAuth, iamv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, ipfilteringv2.ContextBasicAuth, ipfilteringv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, apikeysv2.ContextBasicAuth, apikeysv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, quotav1.ContextBasicAuth, quotav1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
 	}
-	orgClient, iamClient, quotaClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam), quotav1.NewAPIClient(quota)
+	orgClient, iamClient, quotaClient, filteringClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam), quotav1.NewAPIClient(quota), ipfilteringv2.NewAPIClient(filtering)
 	return &client{
-		ctx:             ctx,
-		apiKeys:         apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
-		environments:    orgClient.EnvironmentsOrgV2Api,
-		groupMappings:   ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
-		invitations:     iamClient.InvitationsIamV2Api,
-		organizations:   orgClient.OrganizationsOrgV2Api,
-		quotas:          quotaClient.AppliedQuotasServiceQuotaV1Api,
-		roleBindings:    mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
-		scopes:          quotaClient.ScopesServiceQuotaV1Api,
-		serviceAccounts: iamClient.ServiceAccountsIamV2Api,
-		users:           iamClient.UsersIamV2Api,
+		ctx:               ctx,
+		apiKeys:           apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
+		environments:      orgClient.EnvironmentsOrgV2Api,
+		groupMappings:     ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
+		invitations:       iamClient.InvitationsIamV2Api,
+		ipFilters:         filteringClient.IPFiltersIamV2Api,
+		ipFilterSummaries: filteringClient.IPFilterSummariesIamV2Api,
+		ipGroups:          filteringClient.IPGroupsIamV2Api,
+		organizations:     orgClient.OrganizationsOrgV2Api,
+		quotas:            quotaClient.AppliedQuotasServiceQuotaV1Api,
+		roleBindings:      mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
+		scopes:            quotaClient.ScopesServiceQuotaV1Api,
+		serviceAccounts:   iamClient.ServiceAccountsIamV2Api,
+		users:             iamClient.UsersIamV2Api,
 	}
 }
 

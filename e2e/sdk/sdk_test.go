@@ -33,6 +33,8 @@ var subjects = []struct {
 	{"GroupMappings", testGroupMappings},
 	{"InvitationFilters", testInvitationFilters},
 	{"Invitations", testInvitations},
+	{"IpFilters", testIPFilters},
+	{"IpGroups", testIPGroups},
 	{"NotImplemented", testNotImplemented},
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},

@@ -54,6 +54,24 @@ var scenarios = map[string]scenario{
 			}
 		},
 	},
+	"ip_filter": {
+		made:   6,
+		update: []string{"-var", "name=Rules, renamed", "-var", `operations=["SCHEMA"]`, "-var", "resource_group=management"}, updated: "0 added, 3 changed, 0 destroyed",
+		first: func(_ *testing.T, w *weirtest.Server, o outputs) {
+			checkFilters(w, o, "Management API Rules", []any{"FLINK", "SCHEMA"}, "multiple")
+		},
+		second: func(_ *testing.T, w *weirtest.Server, o outputs) {
+			checkFilters(w, o, "Rules, renamed", []any{"SCHEMA"}, "management")
+		},
+	},
+	"ip_group": {
+		made:   1,
+		update: []string{"-var", "name=Office", "-var", `blocks=["203.0.113.9/32"]`}, updated: "0 added, 1 changed, 0 destroyed",
+		first: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkGroup(o, "Office [EU]", []any{"192.0.2.7/24", "198.51.100.0/28"})
+		},
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) { checkGroup(o, "Office", []any{"203.0.113.9/32"}) },
+	},
 	"many": {
 		options: []string{"-parallelism=50"},
 		made:    40,
@@ -121,6 +139,28 @@ func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg st
 	if all := o.at("all").([]any); len(all) != 3 {
 		t.Errorf("the environments are %v", all)
 	}
+}
+
+func checkGroup(o outputs, name string, blocks []any) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"office.group_name": name, "office.cidr_blocks": blocks,
+		"by_id.group_name": name, "by_id.cidr_blocks": blocks, "none.id": "ipg-none",
+	})
+	o.same("office.id", "by_id.id")
+}
+
+func checkFilters(w *weirtest.Server, o outputs, name string, operations []any, group string) {
+	o.t.Helper()
+	organization := "crn://confluent.cloud/organization=" + w.OrganizationID
+	o.want(map[string]any{
+		"management.filter_name": name, "management.resource_group": "management", "management.resource_scope": organization,
+		"management.operation_groups":  []any{},
+		"environment.operation_groups": operations, "by_id.operation_groups": operations,
+		"changing.resource_group": group, "changing.resource_scope": organization, "changing.operation_groups": []any{},
+	})
+	o.same("guarded", "environment.resource_scope", "by_id.resource_scope")
+	o.same("environment.id", "by_id.id")
 }
 
 func checkMapping(o outputs, filter, description string) {

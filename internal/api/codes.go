@@ -52,6 +52,9 @@ var (
 	QuotaExceeded = &Code{"quota_exceeded", http.StatusPaymentRequired, "Quota Exceeded",
 		"The organization, or a part of it, already has as many objects of the kind as it may have.",
 		"Delete what is no longer needed, or ask the server's operator for a higher limit ('weir quotas set').", 0}
+	LockOut = &Code{"requester_locked_out", http.StatusBadRequest, "Requester Locked Out",
+		"The change of an IP filter or IP group would keep out the address that the request comes from.",
+		"Let in the address that the message names too, or make the change from an address that stays allowed.", 0}
 	RoleBindingForbidden = &Code{"role_binding_forbidden", http.StatusForbidden, "Forbidden Access",
 		"The role binding does not exist, or the caller may not know of it.",
 		"Check the identifier, or ask an administrator of the organization for access.", 40301}
@@ -64,6 +67,9 @@ var (
 	ForbiddenAccess = &Code{"forbidden_access", http.StatusForbidden, "Forbidden Access",
 		"The object does not exist, or the caller may not know of it.",
 		"Check the identifier, or ask an administrator of the organization for access.", 0}
+	AddressNotAllowed = &Code{"ip_address_not_allowed", http.StatusForbidden, "IP Address Not Allowed",
+		"The caller is known, but an IP filter does not allow requests from the address that this one comes from.",
+		"Call from an allowed network, or have an administrator add the address to an IP group; on the server's own machine 'weir ip-filters suspend' lets everybody in.", 0}
 	HTTPSRequired = &Code{"https_required", http.StatusForbidden, "HTTPS Required",
 		"Plain HTTP is answered on loopback only, or for a trusted proxy that says it terminated TLS.",
 		"Call the server over HTTPS.", 0}
@@ -114,10 +120,10 @@ var (
 // Codes lists every code, in the order of status and name.
 func Codes() []*Code {
 	return []*Code{
-		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest,
+		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest, LockOut,
 		Unauthenticated,
 		QuotaExceeded,
-		ForbiddenAccess, HTTPSRequired, RoleBindingForbidden, UserUnauthorized,
+		ForbiddenAccess, HTTPSRequired, AddressNotAllowed, RoleBindingForbidden, UserUnauthorized,
 		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,
 		AlreadyExists, InUse,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -27,10 +26,7 @@ import (
 type Directory struct {
 	store store.Reader
 
-	// mu orders filling against forgetting: what was read before a change must
-	// not be remembered after it. generation counts the changes.
-	mu         sync.Mutex
-	generation uint64
+	generation store.Generation
 	keys       *lru.Cache[string, keyEntry]
 	sessions   *lru.Cache[string, sessionEntry]
 	unknown    *lru.Cache[string, struct{}]
@@ -76,47 +72,32 @@ func must[T any](v T, err error) T {
 // Changed makes the directory forget what the change touches. It is quick and
 // may be called from any goroutine.
 func (d *Directory) Changed(c store.Change) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if c.All {
-		d.generation++
-		d.keys.Purge()
-		d.sessions.Purge()
-		d.unknown.Purge()
-		d.subjects.Purge()
+		d.generation.Forget(func() {
+			d.keys.Purge()
+			d.sessions.Purge()
+			d.unknown.Purge()
+			d.subjects.Purge()
+		})
 		return
 	}
 	for _, key := range c.Keys {
 		switch key.Kind {
 		case APIKeyKind:
-			d.generation++
-			d.keys.Remove(key.ID)
-			d.unknown.Remove(key.ID)
+			d.generation.Forget(func() {
+				d.keys.Remove(key.ID)
+				d.unknown.Remove(key.ID)
+			})
 		case SessionKind:
-			d.generation++
-			d.sessions.Remove(key.ID)
-			d.unknown.Remove(key.ID)
+			d.generation.Forget(func() {
+				d.sessions.Remove(key.ID)
+				d.unknown.Remove(key.ID)
+			})
 		case RoleBindingKind:
 			// A change does not say whose binding it was. Bindings change
 			// seldom, and a subject costs one query to read again.
-			d.generation++
-			d.subjects.Purge()
+			d.generation.Forget(d.subjects.Purge)
 		}
-	}
-}
-
-func (d *Directory) now() uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.generation
-}
-
-// remember runs fill unless something changed since the generation.
-func (d *Directory) remember(since uint64, fill func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.generation == since {
-		fill()
 	}
 }
 
@@ -152,10 +133,10 @@ func find[V any](ctx context.Context, d *Directory, known *lru.Cache[string, V],
 	if d.unknown.Contains(key.ID) {
 		return none, store.ErrNotFound
 	}
-	since := d.now()
+	since := d.generation.Now()
 	row, err := d.store.Get(ctx, "", key)
 	if errors.Is(err, store.ErrNotFound) {
-		d.remember(since, func() { d.unknown.Add(key.ID, struct{}{}) })
+		d.generation.Remember(since, func() { d.unknown.Add(key.ID, struct{}{}) })
 	}
 	if err != nil {
 		return none, err
@@ -164,7 +145,7 @@ func find[V any](ctx context.Context, d *Directory, known *lru.Cache[string, V],
 	if err != nil {
 		return none, err
 	}
-	d.remember(since, func() { known.Add(key.ID, v) })
+	d.generation.Remember(since, func() { known.Add(key.ID, v) })
 	return v, nil
 }
 
@@ -188,13 +169,13 @@ func (d *Directory) Subject(ctx context.Context, org, principal string, with ...
 	if s, ok := d.subjects.Get(key); ok {
 		return s, nil
 	}
-	since := d.now()
+	since := d.generation.Now()
 	bindings, err := d.bindings(ctx, org, append([]string{principal}, with...))
 	if err != nil {
 		return nil, err
 	}
 	s := authz.NewSubject(org, principal, bindings)
-	d.remember(since, func() { d.subjects.Add(key, s) })
+	d.generation.Remember(since, func() { d.subjects.Add(key, s) })
 	return s, nil
 }
 

@@ -117,12 +117,14 @@ var roles = []Role{
 			Any:           access,
 			"Environment": {Describe, "Alter", "Delete", "CreateKafkaCluster", AlterAccess, DescribeAccess},
 			"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "FlinkApiKey": crud, "KsqlApiKey": crud,
+			"IpFilter":            crud,
 			"ProviderIntegration": crud,
 			"Topic":               {All}, "Cluster": {All}, "CloudCluster": {All}, "SchemaRegistry": {All}, "Subject": {All},
 			"Connector": {All}, "KsqlCluster": {All}, "FlinkRegion": {All}, "ComputePool": {All},
 		},
 		Organization: Grants{
 			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe},
+			"IpGroup": {Describe},
 		},
 	},
 	{

@@ -23,6 +23,7 @@ import (
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/signin"
 )
 
@@ -146,6 +147,9 @@ func (h *Handler) answer(rw http.ResponseWriter, r *http.Request, to endpoint, n
 	}
 	if q.caller != nil {
 		h.Identified(r.Context(), q.caller)
+		if err := h.Engine.CheckAddress(r, q.caller.Org, operation.Management); err != nil {
+			return nil, err
+		}
 	}
 	return to.do(r.Context(), q)
 }

@@ -3,8 +3,10 @@ package ccloudv1
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
@@ -64,12 +66,12 @@ func (h *Handler) signIn(ctx context.Context, q *request) (any, error) {
 	organization := body("org_resource_id", "orgResourceId")
 	switch refresh := body("refresh_token", "refreshToken"); {
 	case refresh != "":
-		g, err = h.SignIn.Renew(ctx, refresh, organization)
+		g, err = h.SignIn.Renew(ctx, refresh, organization, h.admit(q))
 	case body("id_token", "idToken") != "":
 		return nil, api.New(api.Unauthenticated, "This server has no single sign-on; send an e-mail address and a password").WithHeader("WWW-Authenticate", "Bearer")
 	default:
 		g, err = h.SignIn.Begin(ctx, signin.Attempt{
-			Email: body("email", "email"), Password: body("password", "password"), Organization: organization, Address: h.Address(q.Request),
+			Email: body("email", "email"), Password: body("password", "password"), Organization: organization, Address: h.Address(q.Request), Admit: h.admit(q),
 		})
 	}
 	if err != nil {
@@ -77,6 +79,13 @@ func (h *Handler) signIn(ctx context.Context, q *request) (any, error) {
 	}
 	u, o, err := h.userAndOrganization(ctx, g.Organization, g.User)
 	return session{g.Token, g.Refresh, u, o}, err
+}
+
+// admit holds who signs in to the IP filters of the organization.
+func (h *Handler) admit(q *request) signin.Admit {
+	return func(organization string) error {
+		return h.Engine.CheckAddress(q.Request, organization, operation.Management)
+	}
 }
 
 // signOut ends the session that a token is of.
@@ -97,7 +106,7 @@ type self struct {
 	User         user         `json:"user"`
 	Organization organization `json:"organization"`
 	// Account is the first of Accounts, which are the environments that the
-	// user may see. The CLI begins with it.
+	// user may see from where the request comes. The CLI begins with it.
 	Account  *account  `json:"account,omitempty"`
 	Accounts []account `json:"accounts"`
 }
@@ -108,7 +117,15 @@ func (h *Handler) me(ctx context.Context, q *request) (any, error) {
 		return nil, err
 	}
 	me := self{User: u, Organization: o, Accounts: []account{}}
+	filters, err := h.Engine.Filters(ctx, q.caller.Org)
+	if err != nil {
+		return nil, err
+	}
+	keptFrom := filters.Denied(operation.Management, h.Engine.Client(q.Request))
 	err = each(ctx, h.Engine, q.caller, org.Environment, func(row *store.Row) error {
+		if slices.Contains(keptFrom, row.ID) {
+			return nil
+		}
 		a, err := accountOf(row, o)
 		me.Accounts = append(me.Accounts, a)
 		return err

@@ -106,6 +106,9 @@ func (e *Engine) call(ctx context.Context, q *request, call *Call, params operat
 		if !c.Allows(p.Operation, p.Resource, on) {
 			return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
 		}
+		if err := q.admitTo(on); err != nil {
+			return nil, err
+		}
 	}
 	if len(problems) > 0 {
 		return nil, api.Invalid(problems...)

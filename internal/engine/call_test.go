@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 )
 
@@ -45,20 +47,29 @@ func TestNewReportsMistakesInCalls(t *testing.T) {
 	}
 }
 
+const callersOrg = "9bb441c4-edef-46ac-8a41-c49e44a3fd9a"
+
 // calling serves one call to a caller with the role on the organization, or to
-// nobody.
+// nobody, where there are no IP filters.
 func calling(t *testing.T, call *Call, role string, r *http.Request) (*Answer, error) {
 	t.Helper()
-	const org = "9bb441c4-edef-46ac-8a41-c49e44a3fd9a"
+	return filtered(t, call, role, r, ipfilter.Rules{})
+}
+
+// filtered is calling under IP filters.
+func filtered(t *testing.T, call *Call, role string, r *http.Request, rules ipfilter.Rules) (*Answer, error) {
+	t.Helper()
 	e, err := New(Config{
 		Calls: []*Call{call},
 		Authenticate: func(*http.Request, []string) (*authn.Caller, error) {
-			bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(org))}}
-			return &authn.Caller{Subject: authz.NewSubject(org, "u-1", bindings)}, nil
+			bindings := []authz.Binding{{Role: role, Scope: crn.PatternOf(OrganizationCRN(callersOrg))}}
+			return &authn.Caller{Subject: authz.NewSubject(callersOrg, "u-1", bindings)}, nil
 		},
 		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
 			return func() {}, nil
 		},
+		Filters: func(context.Context, string) (*ipfilter.Table, error) { return rules.Prepare(), nil },
+		Client:  func(r *http.Request) netip.Addr { return netip.MustParseAddrPort(r.RemoteAddr).Addr() },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,5 +129,41 @@ func TestCallWithoutCredentialsReadsAForm(t *testing.T) {
 	answer, err := calling(t, call, "", r)
 	if err != nil || string(answer.Body) != "a b" {
 		t.Errorf("the answer is %+v, %v", answer, err)
+	}
+}
+
+// A call about an environment is under that one's filters, too, once the caller
+// may know of it.
+func TestCallIsUnderTheFiltersOfItsEnvironment(t *testing.T) {
+	t.Parallel()
+	rules := ipfilter.Rules{
+		Networks: map[string][]netip.Prefix{"ipg-1": {netip.MustParsePrefix("192.0.2.7/32")}},
+		Filters:  map[string]ipfilter.Filter{"ipf-1": {Environment: "env-1", OperationGroups: []string{operation.Management}, Groups: []string{"ipg-1"}}},
+	}
+	call := &Call{
+		Operation: anyOperation, Description: "d", Asks: &Permission{authz.Describe, "IpFilter"}, Do: doNothing,
+		On: func(_ context.Context, c *Calling) (crn.Pattern, error) {
+			return crn.ParsePattern(c.Query.Get("on"))
+		},
+	}
+	for _, c := range []struct {
+		role, on, client string
+		want             *api.Code
+	}{
+		{"OrganizationAdmin", "/environment=env-1", "192.0.2.7", nil},
+		{"OrganizationAdmin", "/environment=env-1", "192.0.2.8", api.AddressNotAllowed},
+		{"OrganizationAdmin", "/environment=env-1/cloud-cluster=lkc-1", "192.0.2.8", api.AddressNotAllowed},
+		{"OrganizationAdmin", "/environment=env-2", "192.0.2.8", nil},
+		{"OrganizationAdmin", "/environment=*", "192.0.2.8", nil}, // about the organization
+		{"OrganizationAdmin", "", "192.0.2.8", nil},
+		{"MetricsViewer", "/environment=env-1", "192.0.2.8", api.UserUnauthorized},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/?on=crn://confluent.cloud/organization="+callersOrg+c.on, nil)
+		r.RemoteAddr = c.client + ":1"
+		_, err := filtered(t, call, c.role, r, rules)
+		var refused *api.Error
+		if errors.As(err, &refused); (c.want == nil) != (err == nil) || refused != nil && refused.Code != c.want {
+			t.Errorf("%s on %q from %s: %v", c.role, c.on, c.client, err)
+		}
 	}
 }

@@ -37,6 +37,9 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		p := k.permission(Create)
 		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
 	}
+	if err := q.admit(k, Create, w.New); err != nil {
+		return nil, err
+	}
 	if q.parent != "" {
 		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
@@ -46,6 +49,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		}
 	}
 	if err := e.insert(ctx, w, problems); err != nil {
+		return nil, err
+	}
+	// Only now is it settled what the object is about.
+	if err := q.admit(k, Read, w.New); err != nil {
 		return nil, err
 	}
 	return &Answer{Status: q.op.Success, Location: w.New.Path(), Body: w.New.render(true)}, nil
@@ -163,6 +170,9 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	}
 	body = w.New.stored
 	if err := e.after(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := q.admit(q.kind, Read, w.New); err != nil {
 		return nil, err
 	}
 	return q.answer(body), nil
@@ -398,9 +408,9 @@ func (o *Object) onDelete(field string) OnDelete {
 // inUse names who refers, unless that is hidden from the caller.
 func inUse(w *Write, o, by *Object) error {
 	if w.Caller != nil && !by.Kind.VisibleTo(w.Caller, by) {
-		return api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
+		return api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
 	}
-	e := api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
+	e := api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
 	e.Location = by.Path()
 	return e
 }

@@ -4,15 +4,18 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/token"
@@ -32,8 +35,12 @@ type Config struct {
 	// authentication failed or was not asked for; it answers 429 and sets the
 	// headers that tell of limits. Without an error leave is called when the
 	// request has ended, however it ends.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
-	Tokens api.PageTokens
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
+	// Filters returns the IP filters of an organization, and Client the address
+	// that a request comes from, or the zero Addr where that is not known.
+	Filters func(ctx context.Context, org string) (*ipfilter.Table, error)
+	Client  func(r *http.Request) netip.Addr
+	Tokens  api.PageTokens
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys
 	Hasher      authn.Hasher

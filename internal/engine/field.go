@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,6 +48,9 @@ type Field struct {
 	Immutable bool
 	// Once fields are shown in the answer to create and stored nowhere.
 	Once bool
+	// EmptyIsAbsent makes an empty text in a body say what leaving the String
+	// out says: clients send it for what they have no value for.
+	EmptyIsAbsent bool
 	// Always makes every answer have the String, empty where it is not set.
 	Always bool
 	// Deprecated is said in the API reference.
@@ -80,7 +84,11 @@ type Field struct {
 	FilterRequired bool
 	// FilterBy turns the parameter's value into a condition, where that is not
 	// the exact match of the field; its error is for the user.
-	FilterBy func(value string) (store.Condition, error)
+	// with holds the parameters of FilterWith that are there.
+	FilterBy func(value string, with url.Values) (store.Condition, error)
+	// FilterWith are further parameters of list, which FilterBy reads; one needs
+	// the field's own beside it.
+	FilterWith []Parameter
 }
 
 // MaxString is the greatest length in characters of a String without a

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -26,6 +28,11 @@ type request struct {
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
+	// filters are the IP filters of the caller's organization, client is the
+	// address that they are asked about, group the operation group.
+	filters *ipfilter.Table
+	client  netip.Addr
+	group   string
 }
 
 // Answer is what an operation answers when it succeeds.
@@ -75,7 +82,15 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	}
 	q.caller = caller
 
-	// 4. Decode.
+	// 4. IP filters: those of the caller's organization. Those of an environment
+	// are asked about in step 6, where it is known what the request is about.
+	if caller != nil {
+		if err := e.admitOrganization(r.Context(), q); err != nil {
+			return nil, caller, err
+		}
+	}
+
+	// 5. Decode.
 	if q.query, err = api.ParseQuery(r.URL.RawQuery); err != nil {
 		return nil, caller, err
 	}
@@ -86,7 +101,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		return nil, caller, err
 	}
 
-	// 5. Authorize, validate, write and render: in one transaction for a
+	// 6. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
@@ -121,7 +136,11 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		o, row, err := e.load(ctx, from.Get, q)
+		o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id)
+		stored := o == nil
+		if stored && err == nil {
+			o, _, err = e.load(ctx, from.Get, q)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -129,12 +148,15 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 		if q.verb == Read {
-			return &Answer{Status: q.op.Success, Body: row.Body}, nil
+			return &Answer{Status: q.op.Success, Body: o.stored}, nil
+		}
+		if !stored {
+			return nil, api.New(api.BadRequest, fmt.Sprintf("The %s '%s' is built in; it cannot be changed or deleted", q.kind.Name, q.id))
 		}
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC()}
 		var err error
 		switch q.verb {
 		case Create:
@@ -173,11 +195,12 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 	return o, row, err
 }
 
-// authorize asks the decision function about an object that exists. Who may
-// not even see it gets the answer of an object that does not exist.
+// authorize asks the decision function about an object that exists, and then
+// the IP filters of its environment. Who may not even see it gets the answer of
+// an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
 	if q.kind.allows(q.caller, operation, Read, o) {
-		return nil
+		return q.admit(q.kind, Read, o)
 	}
 	if !q.kind.VisibleTo(q.caller, o) {
 		return q.kind.missing(q.id)

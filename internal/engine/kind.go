@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -58,6 +59,15 @@ type Kind struct {
 	// what no two live objects may share, at most 1024 bytes. It takes the
 	// place of UniqueName.
 	UniqueKey func(o *Object) string
+	// InUse begins the message of a deletion that is refused because others
+	// refer to the object, where clients look for certain words; it ends in a
+	// colon and a space.
+	InUse string
+	// BuiltIn returns an object with the ID that every organization has and that
+	// is stored nowhere, or nil. It can be read and referred to, not changed or
+	// deleted, and is in no list. r reads what it is made from; Kind, Org and ID
+	// are filled in.
+	BuiltIn func(ctx context.Context, r store.Reader, org, id string) (*Object, error)
 	// OwnedBy is the field that names the principal who owns the object, or
 	// "": owners have rights of their own (package authz). It is a reference,
 	// or store.FieldID where the object is the principal, or a text that has
@@ -179,6 +189,9 @@ type Write struct {
 	Verb   Verb
 	// Caller is who asks; nil when Weir itself does.
 	Caller *authn.Caller
+	// Client is the address that the caller's request comes from, or the zero
+	// Addr where that is not known.
+	Client netip.Addr
 	// Query holds the query parameters of the request, nil outside one.
 	Query url.Values
 	// Now is the time of the change.
@@ -216,6 +229,18 @@ func (k *Kind) pageSize() PageSize {
 		return PageSize{Default: 10, Max: 100}
 	}
 	return k.PageSize
+}
+
+func (k *Kind) builtIn(ctx context.Context, r store.Reader, org, id string) (*Object, error) {
+	if k.BuiltIn == nil {
+		return nil, nil
+	}
+	o, err := k.BuiltIn(ctx, r, org, id)
+	if o != nil {
+		o.Kind, o.Org, o.ID = k, org, id
+		o.stored = o.render(false)
+	}
+	return o, err
 }
 
 func (k *Kind) missing(id string) *api.Error {

@@ -24,16 +24,24 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 	}
-	query := store.Query{Org: q.caller.Org, Kind: k.Key(), Visible: k.Visible(q.caller)}
+	query := store.Query{Org: q.caller.Org, Kind: k.Key(), Visible: k.Visible(q.caller), Except: q.keptFrom()}
 	filters, err := k.filters(q.query)
 	if err != nil {
 		return nil, err
+	}
+	if k.ParentField != "" {
+		if err := e.admitToParents(ctx, q, filters[k.ParentField]); err != nil {
+			return nil, err
+		}
 	}
 	if q.parent != "" {
 		query.Where = append(query.Where, store.Condition{Field: store.FieldParent, Values: []string{q.parent}})
 	}
 	for _, path := range slices.Sorted(maps.Keys(filters)) {
-		condition, err := k.condition(path, filters[path])
+		if k.field(path) == nil && path != store.FieldID {
+			continue // it says how another filter is meant
+		}
+		condition, err := k.condition(path, filters)
 		if err != nil {
 			return nil, err
 		}
@@ -83,10 +91,13 @@ func (e *Engine) checkParent(ctx context.Context, q *request) error {
 		return err
 	}
 	o, err := k.Decode(row)
-	if err == nil && !k.VisibleTo(q.caller, o) {
-		err = k.missing(q.parent)
+	if err != nil {
+		return err
 	}
-	return err
+	if !k.VisibleTo(q.caller, o) {
+		return k.missing(q.parent)
+	}
+	return q.admit(k, Read, o)
 }
 
 // collection is the path of the list as requested, its parent filled in.
@@ -152,12 +163,12 @@ func (k *Kind) column(path string) string {
 }
 
 // condition selects what matches the values of a filter.
-func (k *Kind) condition(path string, values []string) (store.Condition, error) {
+func (k *Kind) condition(path string, filters url.Values) (store.Condition, error) {
 	f := k.field(path)
 	if f == nil || f.FilterBy == nil {
-		return store.Condition{Field: k.column(path), Values: values}, nil
+		return store.Condition{Field: k.column(path), Values: filters[path]}, nil
 	}
-	c, err := f.FilterBy(values[0])
+	c, err := f.FilterBy(filters.Get(path), filters)
 	if err != nil {
 		return c, api.BadParameter(api.InvalidParameter, path, "The parameter '"+path+"' "+err.Error())
 	}
@@ -168,7 +179,7 @@ func (k *Kind) condition(path string, values []string) (store.Condition, error) 
 // count as absent: clients send parameters that they have no value for.
 func (k *Kind) filters(query url.Values) (url.Values, error) {
 	out := url.Values{}
-	missing := ""
+	missing, alone, wants := "", "", ""
 	k.eachFilter(func(path string, f *Field) {
 		var values []string
 		for _, v := range query[path] {
@@ -190,7 +201,19 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 		} else if f.FilterRequired && missing == "" {
 			missing = path
 		}
+		for _, p := range f.FilterWith {
+			value := query.Get(p.Name)
+			if value != "" && len(values) == 0 && alone == "" {
+				alone, wants = p.Name, path
+			}
+			if value != "" {
+				out.Set(p.Name, value)
+			}
+		}
 	})
+	if alone != "" {
+		return nil, api.BadParameter(api.InvalidParameter, alone, "The parameter '"+alone+"' needs the parameter '"+wants+"' beside it")
+	}
 	if missing != "" {
 		return nil, api.BadParameter(api.InvalidParameter, missing, "The parameter '"+missing+"' is required")
 	}

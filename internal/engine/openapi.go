@@ -158,12 +158,16 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 
 func addParameters(o *openapi3.Operation, parameters []Parameter) {
 	for _, p := range parameters {
-		q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
-		if p.Example != "" {
-			q.Example = p.Example
-		}
-		o.AddParameter(q.WithRequired(p.Required))
+		o.AddParameter(p.openAPI())
 	}
+}
+
+func (p Parameter) openAPI() *openapi3.Parameter {
+	q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
+	if p.Example != "" {
+		q.Example = p.Example
+	}
+	return q.WithRequired(p.Required)
 }
 
 // called fills in an operation that a Call stands behind.
@@ -254,6 +258,9 @@ func (k *Kind) listParameters() []*openapi3.Parameter {
 			p.Description = "Keeps the objects that this value selects by `" + path + "`. " + f.Description
 		}
 		out = append(out, p.WithRequired(f.FilterRequired))
+		for _, with := range f.FilterWith {
+			out = append(out, with.openAPI())
+		}
 	})
 	sizes := k.pageSize()
 	size := openapi3.NewIntegerSchema().WithMin(1).WithMax(float64(sizes.Max)).WithDefault(sizes.Default)

@@ -47,7 +47,7 @@ func (c *Call) failures(op operation.Operation) map[int][]*api.Code {
 		api.MalformedRequest, api.HTTPSRequired, api.NotAcceptable, api.TooManyRequests, api.Internal, api.Unavailable,
 	}, c.Codes...)
 	if len(op.Credentials) > 0 {
-		codes = append(codes, api.Unauthenticated, api.UserUnauthorized)
+		codes = append(codes, api.Unauthenticated, api.UserUnauthorized, api.AddressNotAllowed)
 	}
 	if len(c.Parameters) > 0 {
 		codes = append(codes, api.InvalidParameter)
@@ -63,7 +63,7 @@ func (c *Call) failures(op operation.Operation) map[int][]*api.Code {
 // with it. A status without codes is declared and not given.
 func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	codes := []*api.Code{
-		api.MalformedRequest, api.Unauthenticated, api.UserUnauthorized, api.HTTPSRequired,
+		api.MalformedRequest, api.Unauthenticated, api.UserUnauthorized, api.AddressNotAllowed, api.HTTPSRequired,
 		api.NotAcceptable, api.TooManyRequests, api.Internal, api.Unavailable,
 	}
 	codes = append(codes, k.Codes[verb]...)

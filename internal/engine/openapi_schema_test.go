@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func TestOpenAPIActions(t *testing.T) {
 		Operations: map[Verb]string{List: "listIamV2Users"},
 		Fields: []Field{{
 			Name: "pattern", Description: "What it is.", Filter: FilterOne, FilterRequired: true,
-			FilterBy: func(string) (store.Condition, error) { return store.Condition{}, nil },
+			FilterBy: func(string, url.Values) (store.Condition, error) { return store.Condition{}, nil },
 		}},
 		Actions: []Action{{
 			Operation: "updateIamV2UserAuth", Asks: "AlterAccess",
@@ -337,7 +338,7 @@ func TestOpenAPICodes(t *testing.T) {
 		{List, 404, []*api.Code{api.ResourceNotFound}},
 		{Create, 400, []*api.Code{api.InvalidParameter, api.MalformedRequest}},
 		{Create, 422, []*api.Code{api.ValidationFailed}},
-		{Read, 403, []*api.Code{api.ForbiddenAccess, api.HTTPSRequired, api.UserUnauthorized}},
+		{Read, 403, []*api.Code{api.ForbiddenAccess, api.HTTPSRequired, api.AddressNotAllowed, api.UserUnauthorized}},
 		{Update, 409, []*api.Code{api.AlreadyExists}},
 		{Delete, 409, []*api.Code{api.InUse}},
 		{Delete, 400, []*api.Code{api.MalformedRequest}},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -86,6 +87,9 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
 			continue
 		}
+		if o, err := k.builtIn(ctx, w.Tx, w.New.Org, id); o != nil || err != nil {
+			return o, err
+		}
 		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: key, ID: id})
 		if err != nil {
 			return nil, err
@@ -139,7 +143,8 @@ func (e *Engine) entries(o *Object) []store.Entry {
 		}
 		out = append(out, entry)
 	})
-	if o.Kind.Guards != nil {
+	// What lies right below the organization is found by its own ID.
+	if o.Kind.Guards != nil || o.Kind.Under != nil {
 		out = append(out, guardEntries(o)...)
 	}
 	if o.Kind.Links != nil {
@@ -165,8 +170,12 @@ func guardField(resource string) string { return "on:" + resource }
 
 // guardEntries indexes what the object is guarded by, and everything above it.
 func guardEntries(o *Object) []store.Entry {
+	guards := []Guard{{o.Kind.Resource, crn.PatternOf(o.Kind.CRN(o))}}
+	if o.Kind.Guards != nil {
+		guards = o.Kind.Guards(o)
+	}
 	var out []store.Entry
-	for _, g := range o.Kind.Guards(o) {
+	for _, g := range guards {
 		if g.On.IsZero() {
 			continue
 		}

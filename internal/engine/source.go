@@ -120,7 +120,7 @@ func (r *computedRow) selected(q store.Query) bool {
 			return false
 		}
 	}
-	return r.Org == q.Org && (q.Visible == nil || slices.ContainsFunc(q.Visible, r.holds))
+	return r.Org == q.Org && (q.Visible == nil || slices.ContainsFunc(q.Visible, r.holds)) && !slices.ContainsFunc(q.Except, r.holds)
 }
 
 func (r *computedRow) holds(c store.Condition) bool {

@@ -45,6 +45,9 @@ func (m *merger) structure(fields []Field, old Doc, body map[string]any, pointer
 			doc[f.Name] = before
 		}
 		sent, present := body[f.Name]
+		if f.EmptyIsAbsent && sent == "" {
+			present = false
+		}
 		switch {
 		case f.ReadOnly || f.Once:
 		case !present && had && f.Type == Structure:

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -116,7 +117,7 @@ const (
 )
 
 // filterPattern reads the crn_pattern of a list.
-func filterPattern(value string) (store.Condition, error) {
+func filterPattern(value string, _ url.Values) (store.Condition, error) {
 	text, below := strings.CutSuffix(value, "/*")
 	p, err := crn.ParsePattern(text)
 	if err != nil {

@@ -58,12 +58,12 @@ func TestFilterPattern(t *testing.T) {
 		environment + "/*": {Field: entryBelow, Values: []string{environment}},
 		strings.Replace(environment, "confluent.cloud", "CONFLUENT.cloud", 1): {Field: entryExact, Values: []string{environment}},
 	} {
-		if got, err := filterPattern(value); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := filterPattern(value, nil); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s selects %+v, %v, want %+v", value, got, err, want)
 		}
 	}
 	for _, value := range []string{"x", "/*", "crn://", "crn://confluent.cloud/organization=*"} {
-		if got, err := filterPattern(value); err == nil || strings.HasSuffix(err.Error(), ".") {
+		if got, err := filterPattern(value, nil); err == nil || strings.HasSuffix(err.Error(), ".") {
 			t.Errorf("%s selects %+v, %v", value, got, err)
 		}
 	}

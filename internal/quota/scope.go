@@ -6,6 +6,7 @@ package quota
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -83,7 +84,7 @@ func scopeNames() []string {
 	return names
 }
 
-func byScope(text string) (store.Condition, error) {
+func byScope(text string, _ url.Values) (store.Condition, error) {
 	s, err := parseScope(text)
 	return store.Condition{Field: "scope", Values: []string{string(s)}}, err
 }

@@ -236,6 +236,27 @@ listOrgV2Organizations -         +++++++++++
 createCliV1Usage       -         +++++++++++
 listV1ServiceAccounts  -         +++++++++++
 listV1Users            -         +++++++++++
+listIamV2IpFilters     -         +++++++++++
+listIamV2IpGroups      -         +++++++++++
+createIamV2IpGroup     -         +dddddddddd
+getIamV2IpGroup        group     ++hhhhhhhhh
+updateIamV2IpGroup     group     +dhhhhhhhhh
+createIamV2IpFilter    org       +dddddddddd
+createIamV2IpFilter    env1      ++ddddddddd
+createIamV2IpFilter    env2      +dddddddddd
+getIamV2IpFilter       org       +hhhhhhhhhh
+getIamV2IpFilter       env1      ++hhhhhhhhh
+getIamV2IpFilter       env2      +hhhhhhhhhh
+updateIamV2IpFilter    org       +hhhhhhhhhh
+updateIamV2IpFilter    env1      ++hhhhhhhhh
+updateIamV2IpFilter    env2      +hhhhhhhhhh
+getIamV2IpFilterSummary org      +dddddddddd
+getIamV2IpFilterSummary env1     ++ddddddddd
+getIamV2IpFilterSummary env2     +dddddddddd
+deleteIamV2IpFilter    org       +hhhhhhhhhh
+deleteIamV2IpFilter    env1      ++hhhhhhhhh
+deleteIamV2IpFilter    env2      +hhhhhhhhhh
+deleteIamV2IpGroup     spare     +dhhhhhhhhh
 getIamV2SsoGroupMapping mapping  +hh+hhhhhhh
 updateIamV2SsoGroupMapping mapping +hh+hhhhhhh
 deleteIamV2SsoGroupMapping mapping +hh+hhhhhhh
@@ -254,6 +275,26 @@ deleteIamV2ServiceAccount account1 +dd++dhhhhh
 deleteOrgV2Environment env2      +hhhhhhdhhh
 deleteOrgV2Environment env1      ++dhhhddhdh
 `
+
+// addFilters makes IP groups, and a filter on each scope that lets this machine
+// in.
+func (s *scene) addFilters(t *testing.T, p *props, extra map[string]string) {
+	t.Helper()
+	for _, name := range []string{"group", "spare"} {
+		extra[name] = create(t, s.admin, ipGroups, ipGroup(int(drawn.Add(1))))
+	}
+	for object, scope := range map[string]string{"org": s.root, "env1": s.root + "/environment=" + p.env[0], "env2": s.root + "/environment=" + p.env[1]} {
+		extra["filter "+object] = create(t, s.admin, ipFilters, ipFilter(scope, extra["group"]))
+	}
+}
+
+// ipFilter is the body of a filter that lets the group in.
+func ipFilter(scope, group string) map[string]any {
+	return map[string]any{
+		"filter_name": fmt.Sprint("filter ", drawn.Add(1)), "resource_group": "management", "resource_scope": scope,
+		"ip_groups": []any{map[string]any{"id": group}},
+	}
+}
 
 // attempt is one row of the table above.
 type attempt struct{ operation, object, cells string }
@@ -316,6 +357,20 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		id = "ORGANIZATION"
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
+	case "ip-groups":
+		id, body = extra[a.object], ipGroup(int(drawn.Add(1)))
+	case "ip-filters", "ip-filter-summary":
+		scope := map[string]string{"env1": s.root + "/environment=" + p.env[0], "env2": s.root + "/environment=" + p.env[1]}[a.object]
+		if scope == "" {
+			scope = s.root
+		}
+		id, body = extra["filter "+a.object], ipFilter(scope, extra["group"])
+		if op.Method == http.MethodPatch {
+			body = map[string]any{"filter_name": name}
+		}
+		if group == "ip-filter-summary" {
+			query = "?scope=" + url.QueryEscape(scope)
+		}
 	case "role-bindings":
 		id = p.bindings[a.object]
 		if op.Method == http.MethodGet && !strings.Contains(op.Path, "{") {
@@ -402,6 +457,7 @@ func TestRoles(t *testing.T) {
 				}
 				_, other := s.invited(t)
 				extra := map[string]string{"bystander": s.account(t), "other": other, "mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"})}
+				s.addFilters(t, p, extra)
 				s.checkLists(t, c)
 				for _, row := range rows {
 					want := row.cells[strings.IndexByte(columns, actor.column)]

@@ -34,6 +34,10 @@ type Config struct {
 	// TrustedProxies are the networks whose proxies terminate TLS and are
 	// believed about the client.
 	TrustedProxies []string
+	// ProxyProtocol makes the trusted proxies say in a header of the PROXY
+	// protocol who the client is, and no longer in headers of HTTP: they pass on
+	// TLS, which this server terminates.
+	ProxyProtocol bool
 
 	// RateLimitPrincipal is how many requests a second each principal may
 	// make, RateLimitOrganization how many all of an organization together, and
@@ -106,6 +110,12 @@ func (c Config) Check() error {
 	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
+	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		return errors.New("--proxy-protocol needs --trusted-proxy: the network of the proxies that speak it")
+	}
+	if c.ProxyProtocol && !c.tls() {
+		return errors.New("--proxy-protocol is for proxies that pass on TLS: add --tls-cert and --tls-key, or --tls-self-signed; a proxy that terminates TLS tells the client in headers and needs --trusted-proxy only")
 	}
 	loopback, err := clientaddr.IsLoopback(c.Listen)
 	if err != nil {

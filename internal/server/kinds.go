@@ -14,6 +14,9 @@ func Kinds() []*engine.Kind {
 		iam.GroupMapping,
 		iam.APIKey,
 		iam.Invitation,
+		iam.IPFilter,
+		iam.IPFilterSuspension,
+		iam.IPGroup,
 		iam.RoleBinding,
 		iam.ServiceAccount,
 		iam.User,
@@ -30,6 +33,7 @@ func Kinds() []*engine.Kind {
 func Calls() []*engine.Call {
 	return []*engine.Call{
 		ccloudv1.ReportUsage,
+		iam.IPFilterSummary,
 		ccloudv1.ListServiceAccounts,
 		ccloudv1.ListUsers,
 	}

@@ -44,6 +44,21 @@ var specs = map[string]enginetest.Spec{
 		},
 		Only: map[string]string{"auth_type": "without a single sign-on connection there is one way to sign in"},
 	},
+	"iam/v2.IpFilter": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			env := create(t, c, "/org/v2/environments", map[string]any{"display_name": fmt.Sprintf("filtered %d", n)})
+			return map[string]any{
+				"filter_name": fmt.Sprintf("filter %d", n), "resource_group": "management",
+				"resource_scope": "crn://confluent.cloud/organization=" + c.Organization + "/environment=" + env,
+				"ip_groups":      []any{map[string]any{"id": create(t, c, "/iam/v2/ip-groups", ipGroup(n))}},
+			}
+		},
+		Omit: map[string]string{"operation_groups": "they go with one resource group only"},
+	},
+	"iam/v2.IpGroup": {
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any { return ipGroup(n) },
+		Only: map[string]string{"cidr_blocks": "they must be networks"},
+	},
 	"iam/v2.RoleBinding": {
 		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
 			roles := []string{"MetricsViewer", "OrganizationAdmin"}
@@ -97,6 +112,11 @@ var specs = map[string]enginetest.Spec{
 	"service-quota/v1.Scope": {
 		Make: func(*testing.T, *enginetest.Client, int) string { return "ORGANIZATION" },
 	},
+}
+
+// ipGroup is a body of an IP group that has this machine in it.
+func ipGroup(n int) map[string]any {
+	return map[string]any{"group_name": fmt.Sprintf("group %d", n), "cidr_blocks": []any{"127.0.0.0/8", fmt.Sprintf("10.%d.%d.0/24", n/256%256, n%256)}}
 }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }

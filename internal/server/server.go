@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,22 +60,22 @@ type Server struct {
 	// Config.TLSSelfSigned, or "".
 	CAPath string
 
-	config   Config
-	version  string
-	log      *slog.Logger
-	listener net.Listener
-	http     *http.Server
-	store    store.Store
-	engine   *engine.Engine
-	router   *operation.Router
-	proxies  clientaddr.Proxies
-	errors   api.ErrorWriter
-	limits   *limits
-	metrics  *metrics
-	courier  *invitation.Courier
-	// passwords hashes, signIn signs users in.
+	config    Config
+	version   string
+	log       *slog.Logger
+	listener  net.Listener
+	http      *http.Server
+	store     store.Store
+	engine    *engine.Engine
+	router    *operation.Router
+	proxies   clientaddr.Proxies
+	errors    api.ErrorWriter
+	limits    *limits
+	metrics   *metrics
+	courier   *invitation.Courier
 	passwords *authn.Passwords
 	signIn    *signin.Service
+	suspended *suspensions
 	stopping  atomic.Bool
 }
 
@@ -100,6 +102,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.proxies, err = clientaddr.ParseProxies(s.config.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
+	if s.config.ProxyProtocol {
+		// The proxies speak at the beginning of a connection; what is in headers
+		// is the client's own.
+		s.listener, s.proxies = s.proxies.Listen(s.listener, readHeaderTimeout), nil
+	}
 	if s.limits, err = newLimits(s.config); err != nil {
 		return err
 	}
@@ -115,6 +122,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
+	s.engine.Client = s.proxies.Client
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
@@ -125,6 +133,8 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
+	s.suspended = newSuspensions(s.store, s.log)
+	s.store.Watch(s.suspended.Changed)
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {
 		return err
@@ -151,7 +161,7 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key()),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
@@ -164,6 +174,8 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	}
 	directory := authn.NewDirectory(patient{s})
 	s.Watch(directory.Changed)
+	filters := iam.NewFilterDirectory(s)
+	s.Watch(filters.Changed)
 	signing := token.NewKeys(s, time.Now)
 	authenticator := &authn.Authenticator{
 		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
@@ -175,6 +187,8 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
 			return func() {}, nil
 		},
+		Filters:     filters.Table,
+		Client:      func(*http.Request) netip.Addr { return netip.Addr{} },
 		Tokens:      api.PageTokens{Key: keys.PageToken, Now: time.Now},
 		SigningKeys: signing,
 		Hasher:      authenticator.Hasher,
@@ -257,6 +271,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
 	work.Go(func() { s.signIn.Run(working) })
+	work.Go(func() { s.suspended.Run(working) })
 	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)
 	go func() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/pgtest"
+	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/weirtest"
 )
@@ -510,4 +512,66 @@ func TestPasswordPage(t *testing.T) {
 			t.Errorf("DELETE: %d %v", a.Status, a.Header)
 		}
 	})
+}
+
+// Who may not come from an address neither signs in, nor refreshes, nor uses a
+// session from there, nor changes a password.
+func TestSessionsAreUnderIPFilters(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, "", weirtest.WithConfig(func(c *server.Config) { c.TrustedProxies = []string{"127.0.0.1/32"} }))
+	const office, elsewhere = "10.0.0.5", "192.0.2.1"
+	send := func(from, method, path, token string, body any) weirtest.Answer {
+		t.Helper()
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, bytes.NewReader(encoded))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", from)
+		r.Header.Set("X-Forwarded-Proto", "https")
+		r.Header.Set("Content-Type", "application/json")
+		if values, ok := body.(url.Values); ok {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(values.Encode())), int64(len(values.Encode()))
+		}
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		return s.Send(r)
+	}
+	credentials := map[string]any{"email": s.Email, "password": s.Password}
+	in := send(office, "POST", "/api/sessions", "", credentials)
+	token, _ := in.Body["token"].(string)
+	group := send(office, "POST", "/iam/v2/ip-groups", token, map[string]any{"group_name": "office", "cidr_blocks": []string{"10.0.0.0/8"}})
+	filter := send(office, "POST", "/iam/v2/ip-filters", token, map[string]any{
+		"filter_name": "office", "resource_group": "multiple", "operation_groups": []string{"MANAGEMENT"}, "ip_groups": []any{map[string]any{"id": group.Body["id"]}},
+	})
+	if filter.Status != http.StatusCreated {
+		t.Fatalf("%d %s, %d %s", group.Status, group.Raw, filter.Status, filter.Raw)
+	}
+	for what, a := range map[string]weirtest.Answer{
+		"sign in": send(elsewhere, "POST", "/api/sessions", "", credentials),
+		"refresh": send(elsewhere, "POST", "/api/sessions", "", map[string]any{"refreshToken": in.Body["refresh_token"]}),
+		"me":      send(elsewhere, "GET", "/api/me", token, nil),
+		"users":   send(elsewhere, "GET", "/api/users", token, nil),
+		"roles":   send(elsewhere, "GET", "/confluent.cloud/api/metadata/security/v2alpha1/roles", token, nil),
+	} {
+		t.Run(what, func(t *testing.T) { v1Failure(t, a, http.StatusForbidden) })
+	}
+	if a := send(elsewhere, "POST", "/password", "", url.Values{
+		"email": {s.Email}, "password": {s.Password}, "new_password": {"another password"}, "new_password_again": {"another password"},
+	}); a.Status != http.StatusForbidden {
+		t.Errorf("the page: %d %s", a.Status, a.Raw)
+	}
+	// Who has not proved a password learns nothing of filters.
+	v1Failure(t, send(elsewhere, "POST", "/api/sessions", "", map[string]any{"email": s.Email, "password": "wrong"}), http.StatusUnauthorized)
+	if a := send(office, "POST", "/api/sessions", "", map[string]any{"refreshToken": in.Body["refresh_token"]}); a.Status != http.StatusOK {
+		t.Errorf("refresh from the office: %d %s", a.Status, a.Raw)
+	}
+	if a := send(office, "GET", "/api/me", token, nil); a.Status != http.StatusOK {
+		t.Errorf("from the office: %d %s", a.Status, a.Raw)
+	}
 }

@@ -74,9 +74,9 @@ func newWall(t *testing.T, databaseURL string) *wall {
 	w := &wall{kinds: server.Kinds(), behind: map[string][]store.Row{}, unknown: map[string]string{}, trace: &trace{}}
 	w.scene = newScene(serveTraced(t, databaseURL, w.trace))
 	other := w.Client(w.Other)
-	w.kinds = slices.DeleteFunc(w.kinds, func(k *engine.Kind) bool { return len(k.Operations) == 0 })
 	// What is computed has the same IDs on both sides: the test of all kinds and
 	// that of quotas look at it.
+	w.kinds = slices.DeleteFunc(w.kinds, func(k *engine.Kind) bool { return len(k.Operations) == 0 })
 	stored := slices.DeleteFunc(slices.Clone(w.kinds), func(k *engine.Kind) bool { return k.Source != nil })
 	for _, k := range stored {
 		spec, ok := specs[k.Key()]
@@ -111,7 +111,7 @@ func newWall(t *testing.T, databaseURL string) *wall {
 			if w.unknown[row.ID] == "" {
 				w.unknown[row.ID] = unused(k, row.ID)
 			}
-			for _, field := range []string{"display_name", "description", "email", "full_name", "filter", "spec.display_name", "spec.description"} {
+			for _, field := range []string{"display_name", "description", "email", "full_name", "filter", "filter_name", "group_name", "spec.display_name", "spec.description"} {
 				if value := filterText(document(t, k, row), field); len(value) > 8 && value != "Administrator" {
 					w.written = append(w.written, value)
 				}
@@ -337,6 +337,7 @@ func TestWall(t *testing.T) {
 		}
 		t.Run("references", w.references)
 		t.Run("numbers", w.numbers)
+		t.Run("summary", w.summary)
 		t.Run("pages", w.pages)
 		t.Run("keys", w.keys)
 		w.unchanged(t)
@@ -525,6 +526,23 @@ func (w *wall) numbers(t *testing.T) {
 	for _, path := range []string{"/users", "/service_accounts"} {
 		for _, c := range []*enginetest.Client{w.admin, w.Client(w.Nobody)} {
 			w.compare(t, c, http.MethodGet, path, nil).Want(t, http.StatusOK)
+		}
+	}
+}
+
+// summary asks for the summary of what is behind the wall.
+func (w *wall) summary(t *testing.T) {
+	for _, row := range w.behind["org/v2.Environment"] {
+		for _, scope := range []string{
+			w.root + "/environment=" + row.ID,
+			"crn://confluent.cloud/organization=" + w.Other.Organization,
+			"crn://confluent.cloud/organization=" + w.Other.Organization + "/environment=" + row.ID,
+		} {
+			for _, c := range []*enginetest.Client{w.admin, w.Client(w.Nobody)} {
+				if a := w.compare(t, c, http.MethodGet, summaries+"?scope="+url.QueryEscape(scope), nil); a.Status < 400 {
+					t.Errorf("a summary of %s: %s", scope, a.Raw)
+				}
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/page"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -130,6 +131,7 @@ func (p *PasswordPage) change(w http.ResponseWriter, r *http.Request, v view) {
 	a := Attempt{
 		Email: r.PostForm.Get(fieldEmail), Organization: r.PostForm.Get(fieldOrganization),
 		Password: r.PostForm.Get(fieldPassword), Address: p.address(r),
+		Admit: func(organization string) error { return p.checkAddress(r, organization) },
 	}
 	v.Email, v.Organization = a.Email, a.Organization
 	wanted := r.PostForm.Get(fieldNew)
@@ -170,6 +172,10 @@ func (p *PasswordPage) reset(w http.ResponseWriter, r *http.Request, v view) {
 		p.fail(w, r, v, err)
 		return
 	}
+	if err := p.checkAddress(r, user.Org); err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
 	v.Email = user.Doc.String("email")
 	wanted := r.PostForm.Get(fieldNew)
 	if v.Problems = problems(v.Email, wanted, r.PostForm.Get(fieldAgain)); len(v.Problems) > 0 {
@@ -181,6 +187,11 @@ func (p *PasswordPage) reset(w http.ResponseWriter, r *http.Request, v view) {
 		return
 	}
 	p.page.Write(w, r, http.StatusOK, changed)
+}
+
+// checkAddress holds a request to the IP filters of the organization.
+func (p *PasswordPage) checkAddress(r *http.Request, organization string) error {
+	return p.service.engine.CheckAddress(r, organization, operation.Management)
 }
 
 // problems says what is wrong with a new password, by field.
@@ -199,7 +210,10 @@ func problems(email, wanted, again string) map[string]string {
 
 func (p *PasswordPage) fail(w http.ResponseWriter, r *http.Request, v view, err error) {
 	var tooMany *TooManyError
+	refused := new(api.Error)
 	switch {
+	case errors.As(err, &refused):
+		p.page.Write(w, r, refused.Code.Status, view{Title: "Not from here", Text: refused.Problems[0].Message + "."})
 	case errors.Is(err, ErrCredentials):
 		v.Problems = map[string]string{fieldPassword: "The e-mail address or the password is wrong."}
 		p.page.Write(w, r, http.StatusForbidden, v)

@@ -106,6 +106,20 @@ type Attempt struct {
 	// Address is where the attempt comes from, in the form that attempts are
 	// counted under.
 	Address string
+	// Admit, where not nil, is asked once the password is proved, and refuses who
+	// may not come from there into the organization.
+	Admit Admit
+}
+
+// Admit refuses who may not enter the organization from where a request comes;
+// its error is the answer.
+type Admit func(organization string) error
+
+func (a Admit) ask(organization string) error {
+	if a == nil {
+		return nil
+	}
+	return a(organization)
 }
 
 // Grant is what who signed in gets.
@@ -160,6 +174,9 @@ func (s *Service) check(ctx context.Context, a Attempt) (*engine.Object, string,
 		s.attempts.succeeded(a)
 		return nil
 	})
+	if err == nil {
+		err = a.Admit.ask(user.Org)
+	}
 	return user, hash, err
 }
 
@@ -261,9 +278,9 @@ func (s *Service) grant(ctx context.Context, org string, refresh refreshToken, r
 // Renew gives the next pair of tokens for a refresh token. The token before the
 // newest, used again, shows that two have it: then the session ends. An
 // organization that is named must be the session's: another one asks for the
-// password of the user there.
-func (s *Service) Renew(ctx context.Context, refresh, organization string) (*Grant, error) {
-	g, err := s.renew(ctx, refresh, organization)
+// password of the user there. Admit is as in Attempt.
+func (s *Service) Renew(ctx context.Context, refresh, organization string, admit Admit) (*Grant, error) {
+	g, err := s.renew(ctx, refresh, organization, admit)
 	if err != nil {
 		s.note(ctx, "refresh refused", err, nil, Attempt{})
 		return nil, err
@@ -272,18 +289,28 @@ func (s *Service) Renew(ctx context.Context, refresh, organization string) (*Gra
 	return g, nil
 }
 
-func (s *Service) renew(ctx context.Context, raw, organization string) (*Grant, error) {
+func (s *Service) renew(ctx context.Context, raw, organization string, admit Admit) (*Grant, error) {
 	key := s.engine.Hasher.Key
 	used, ok := parseRefreshToken(raw)
 	if !ok || !used.authentic(key) {
 		return nil, ErrRefresh
+	}
+	row, err := s.engine.Store.Get(ctx, "", store.Key{Kind: iam.Session.Key(), ID: used.session})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrRefresh
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := admit.ask(row.Org); err != nil {
+		return nil, err
 	}
 	now := s.engine.Now().UTC()
 	next := used.next(key)
 	var session *engine.Object
 	var record authn.SessionRecord
 	var refused error
-	err := s.engine.Store.Update(ctx, func(tx store.Tx) error {
+	err = s.engine.Store.Update(ctx, func(tx store.Tx) error {
 		refused = nil
 		var err error
 		session, err = s.engine.Lock(ctx, tx, "", iam.Session, used.session)
@@ -380,7 +407,8 @@ func (s *Service) ChangePassword(ctx context.Context, a Attempt, password string
 // not what was typed: people type passwords in the wrong place.
 func (s *Service) note(ctx context.Context, what string, err error, user *engine.Object, a Attempt) {
 	var tooMany *TooManyError
-	if !errors.Is(err, ErrCredentials) && !errors.Is(err, ErrRefresh) && !errors.Is(err, authn.ErrBusy) && !errors.As(err, &tooMany) {
+	refused := new(api.Error)
+	if !errors.Is(err, ErrCredentials) && !errors.Is(err, ErrRefresh) && !errors.Is(err, authn.ErrBusy) && !errors.As(err, &tooMany) && !errors.As(err, &refused) {
 		return
 	}
 	id := ""

@@ -87,10 +87,10 @@ func TestBeginInOneOfSeveralOrganizations(t *testing.T) {
 			t.Errorf("the first organization's password: %v", err)
 		}
 		// To refresh is not to switch; and having tried it costs nothing.
-		if _, err := w.Renew(t.Context(), g.Refresh, w.org); !errors.Is(err, signin.ErrRefresh) {
+		if _, err := w.Renew(t.Context(), g.Refresh, w.org, nil); !errors.Is(err, signin.ErrRefresh) {
 			t.Errorf("refresh into another organization: %v", err)
 		}
-		if _, err := w.Renew(t.Context(), g.Refresh, other); err != nil {
+		if _, err := w.Renew(t.Context(), g.Refresh, other, nil); err != nil {
 			t.Error(err)
 		}
 		// Who is no longer in the first organization signs in to the next.
@@ -160,11 +160,11 @@ func TestReuseEndsTheSession(t *testing.T) {
 				w.pass(signin.RefreshGrace)
 			}
 			w.lives(newest, true)
-			if _, err := w.Renew(t.Context(), stolen.Refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+			if _, err := w.Renew(t.Context(), stolen.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			w.lives(newest, false)
-			if _, err := w.Renew(t.Context(), newest.Refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+			if _, err := w.Renew(t.Context(), newest.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 				t.Errorf("%s: the newest is still good: %v", name, err)
 			}
 			w.lives(bystander, true)
@@ -196,7 +196,7 @@ func TestMadeUpRefreshTokens(t *testing.T) {
 		bad = append(bad, string(changed))
 	}
 	for _, refresh := range bad {
-		if _, err := w.Renew(t.Context(), refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+		if _, err := w.Renew(t.Context(), refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 			t.Fatalf("%.80q: %v", refresh, err)
 		}
 		if err := w.End(t.Context(), "", refresh); !errors.Is(err, signin.ErrRefresh) {
@@ -258,7 +258,7 @@ func TestEnd(t *testing.T) {
 				}
 			}
 			w.lives(g, false)
-			if _, err := w.Renew(t.Context(), g.Refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+			if _, err := w.Renew(t.Context(), g.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 				t.Errorf("%s: the session can be renewed: %v", with, err)
 			}
 			w.lives(other, true)
@@ -273,7 +273,7 @@ func TestSessionsGrowOld(t *testing.T) {
 		w.pass(signin.IdleLife - time.Second)
 		used = w.renew(used.Refresh)
 		w.pass(time.Second)
-		if _, err := w.Renew(t.Context(), idle.Refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+		if _, err := w.Renew(t.Context(), idle.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 			t.Errorf("a session that was idle for %s: %v", signin.IdleLife, err)
 		}
 		for ends := began.Add(signin.MaxLife); w.clock().Add(signin.IdleLife / 2).Before(ends); {
@@ -281,7 +281,7 @@ func TestSessionsGrowOld(t *testing.T) {
 			used = w.renew(used.Refresh)
 		}
 		w.pass(signin.IdleLife / 2)
-		if _, err := w.Renew(t.Context(), used.Refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+		if _, err := w.Renew(t.Context(), used.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 			t.Errorf("a session of %s: %v", signin.MaxLife, err)
 		}
 		if n := w.sessions(); n != 0 {
@@ -374,7 +374,7 @@ func TestWhatEndsAllSessionsOfAUser(t *testing.T) {
 			end(user)
 			for _, g := range grants {
 				w.lives(g, false)
-				if _, err := w.Renew(t.Context(), g.Refresh, ""); !errors.Is(err, signin.ErrRefresh) {
+				if _, err := w.Renew(t.Context(), g.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 					t.Errorf("%s: the session can be renewed: %v", name, err)
 				}
 			}
@@ -452,7 +452,7 @@ func TestRenewAtTheSameTime(t *testing.T) {
 		for i := range grants {
 			wg.Go(func() {
 				var err error
-				if grants[i], err = w.Renew(t.Context(), first.Refresh, ""); err != nil {
+				if grants[i], err = w.Renew(t.Context(), first.Refresh, "", nil); err != nil {
 					t.Error(err)
 				}
 			})
@@ -491,7 +491,7 @@ func TestSessionsEndOnEveryReplica(t *testing.T) {
 		eventually("a session that ended", false)
 		// Renewed there, good here.
 		g = w.begin()
-		next, err := w.service(there).Renew(t.Context(), g.Refresh, "")
+		next, err := w.service(there).Renew(t.Context(), g.Refresh, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -189,7 +189,7 @@ func (w *world) begin() *signin.Grant {
 // renew renews a session, which must succeed.
 func (w *world) renew(refresh string) *signin.Grant {
 	w.t.Helper()
-	g, err := w.Renew(w.t.Context(), refresh, "")
+	g, err := w.Renew(w.t.Context(), refresh, "", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

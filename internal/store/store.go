@@ -94,6 +94,8 @@ type Query struct {
 	// part of the organization that the caller may see. An empty list that is
 	// not nil selects nothing.
 	Visible []Condition
+	// Except must not hold, none of them.
+	Except []Condition
 	// After is exclusive: only rows with a greater Seq (or, with Backward, a
 	// smaller one; there 0 means from the end).
 	After    int64
@@ -114,7 +116,7 @@ type Reader interface {
 	// it grows with the number of rows that begin with one, and without an
 	// organization with the number of rows that the narrowest condition finds.
 	List(ctx context.Context, q Query) ([]Row, error)
-	// Count returns how many rows Where and Visible select; After, Backward
+	// Count returns how many rows Where, Visible and Except select; After, Backward
 	// and Limit do not count.
 	Count(ctx context.Context, q Query) (int64, error)
 	// Referrers returns the live rows with an entry that refers to the key,

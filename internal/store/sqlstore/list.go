@@ -41,6 +41,8 @@ type listPlan struct {
 	branches []store.Condition
 	// tests must hold, each by one of its conditions.
 	tests [][]store.Condition
+	// except must not hold, none of them.
+	except []store.Condition
 
 	sql  strings.Builder
 	args []any
@@ -70,6 +72,11 @@ func plan(d *dialect, q store.Query) (*listPlan, bool) {
 			return nil, false
 		}
 		p.tests = append(p.tests, visible)
+	}
+	for _, c := range q.Except {
+		if c, ok := findable(c); ok {
+			p.except = append(p.except, c)
+		}
 	}
 	p.chooseStart()
 	return p, true
@@ -383,6 +390,11 @@ func (p *listPlan) writeTests() {
 			}
 			p.test(c)
 		}
+		p.write(")")
+	}
+	for _, c := range p.except {
+		p.write(" AND NOT (")
+		p.test(c)
 		p.write(")")
 	}
 }
