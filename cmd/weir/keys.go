@@ -17,6 +17,7 @@ running, and print it. This is the way back in for who lost the first one.`,
 		RunE: createKey,
 	}
 	storeFlags(create.Flags())
+	create.Flags().String("organization", "", "`ID` of the organization; the first one by default")
 	create.Flags().String("owner", "", "`ID` of the user or service account that the key stands for; the first administrator by default")
 	c.AddCommand(create)
 	return c
@@ -28,8 +29,9 @@ func createKey(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer func() { _ = e.Store.Close() }()
+	organization, _ := cmd.Flags().GetString("organization")
 	owner, _ := cmd.Flags().GetString("owner")
-	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, owner)
+	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, organization, owner)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	c.AddCommand(serveCommand(), configCommand(), ipFiltersCommand(), keysCommand(), quotasCommand(), usersCommand(), versionCommand())
+	c.AddCommand(serveCommand(), configCommand(), ipFiltersCommand(), keysCommand(), partnersCommand(), quotasCommand(), usersCommand(), versionCommand())
 	return c
 }
 

@@ -70,6 +70,9 @@ var (
 	AddressNotAllowed = &Code{"ip_address_not_allowed", http.StatusForbidden, "IP Address Not Allowed",
 		"The caller is known, but an IP filter does not allow requests from the address that this one comes from.",
 		"Call from an allowed network, or have an administrator add the address to an IP group; on the server's own machine 'weir ip-filters suspend' lets everybody in.", 0}
+	InsufficientScope = &Code{"insufficient_scope", http.StatusForbidden, "Insufficient Scope",
+		"The access token is valid, but was not granted the scope that the operation asks for.",
+		"Ask /oauth2/token for a token with the scope that the message names, or the server's operator for a client that may have it.", 0}
 	HTTPSRequired = &Code{"https_required", http.StatusForbidden, "HTTPS Required",
 		"Plain HTTP is answered on loopback only, or for a trusted proxy that says it terminated TLS.",
 		"Call the server over HTTPS.", 0}
@@ -123,7 +126,7 @@ func Codes() []*Code {
 		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest, LockOut,
 		Unauthenticated,
 		QuotaExceeded,
-		ForbiddenAccess, HTTPSRequired, AddressNotAllowed, RoleBindingForbidden, UserUnauthorized,
+		ForbiddenAccess, HTTPSRequired, InsufficientScope, AddressNotAllowed, RoleBindingForbidden, UserUnauthorized,
 		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,
 		AlreadyExists, InUse,

@@ -41,6 +41,8 @@ type Caller struct {
 	// Scheme is the kind of credential; Credential is its public part, the
 	// key's id.
 	Scheme, Credential string
+	// Scopes are what a token is good for, of the kinds that have scopes.
+	Scopes []string
 }
 
 // Authenticator checks credentials against the directory.

@@ -26,7 +26,7 @@ type asked struct {
 }
 
 // served lists what every operation that the server serves asks for, sorted by
-// the operation's identifier.
+// the operation's identifier. Where tokens have scopes no role has a say.
 func served(t *testing.T) []asked {
 	t.Helper()
 	usual := map[engine.Verb]string{
@@ -40,6 +40,9 @@ func served(t *testing.T) []asked {
 			resources = k.GuardedAs
 		}
 		for verb, id := range k.Operations {
+			if op, _ := operation.ByID(id); len(op.Scopes) > 0 {
+				continue
+			}
 			a := asked{id: id, operation: usual[verb], resources: resources, kind: k, container: verb == engine.Create}
 			if other := k.Asks[verb]; other != "" {
 				a.operation = other
@@ -76,7 +79,7 @@ func TestServed(t *testing.T) {
 			continue // every caller may
 		}
 		i := slices.IndexFunc(list, func(a asked) bool { return a.id == op.ID })
-		if e.Serves(op.ID) != (i >= 0) {
+		if (e.Serves(op.ID) && len(op.Scopes) == 0) != (i >= 0) {
 			t.Errorf("%s is served: %t, and listed: %t", op.ID, e.Serves(op.ID), i >= 0)
 		}
 	}

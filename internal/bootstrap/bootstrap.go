@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/weirhq/weir/internal/authn"
-	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
@@ -120,27 +119,36 @@ func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) 
 		if created, err = tx.PutSetting(ctx, settingFirstOrganization, []byte(c.OrganizationID)); err != nil || !created {
 			return err
 		}
-		organization := &engine.Object{Kind: org.Organization, Org: c.OrganizationID, ID: c.OrganizationID, Doc: engine.Doc{
-			"display_name": "Weir", "jit_enabled": true,
-		}}
+		if err := NewOrganization(ctx, e, tx, c.OrganizationID, "Weir", c.EnvironmentID); err != nil {
+			return err
+		}
 		user := &engine.Object{Kind: iam.User, Org: c.OrganizationID, Private: iam.UserRecord{PasswordHash: password}.Encode(), Doc: engine.Doc{
 			"email": c.Email, "full_name": "Administrator", "auth_type": iam.AuthTypeLocal,
 		}}
-		environment := &engine.Object{Kind: org.Environment, Org: c.OrganizationID, ID: c.EnvironmentID, Doc: engine.Doc{
-			"display_name": "default",
-		}}
-		for _, o := range []*engine.Object{organization, user, environment} {
-			if err := e.Insert(ctx, tx, o); err != nil {
-				return err
-			}
+		if err := e.Insert(ctx, tx, user); err != nil {
+			return err
 		}
-		root := organization.ResourceName()
-		if err := iam.Bind(ctx, e, tx, c.OrganizationID, user.ID, authz.OrganizationAdmin, root); err != nil {
+		if err := iam.Appoint(ctx, e, tx, c.OrganizationID, user.ID); err != nil {
 			return err
 		}
 		return insertKey(ctx, e, tx, c.OrganizationID, user.ID, c.APIKey, c.APISecret)
 	})
 	return created, err
+}
+
+// NewOrganization makes an organization with what each has from the beginning,
+// in a transaction that is under way. Whoever calls it sees to an administrator
+// (iam.Appoint, iam.InviteAdministrator).
+func NewOrganization(ctx context.Context, e *engine.Engine, tx store.Tx, id, name, environmentID string) error {
+	organization := &engine.Object{Kind: org.Organization, Org: id, ID: id, Doc: engine.Doc{
+		"display_name": name, "jit_enabled": true,
+	}}
+	if err := e.Insert(ctx, tx, organization); err != nil {
+		return err
+	}
+	return e.Insert(ctx, tx, &engine.Object{Kind: org.Environment, Org: id, ID: environmentID, Doc: engine.Doc{
+		"display_name": "default",
+	}})
 }
 
 func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization, owner, id, secret string) error {
@@ -155,14 +163,15 @@ func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization,
 	})
 }
 
-// NewKey makes another Cloud API key for an administrator of the first
-// organization, or for the named user or service account, and returns its id,
-// its secret and its owner. It is the way back in for who lost the key, and so
-// bound to no quota.
-func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ownedBy string, err error) {
-	organization, err := FirstOrganization(ctx, e.Store)
-	if err != nil {
-		return "", "", "", err
+// NewKey makes another Cloud API key for an administrator of the organization,
+// "" for the first one, or for the named user or service account in it, and
+// returns its id, its secret and its owner. It is the way back in for who lost
+// the key, and so bound to no quota.
+func NewKey(ctx context.Context, e *engine.Engine, organization, owner string) (id, secret, ownedBy string, err error) {
+	if organization == "" {
+		if organization, err = FirstOrganization(ctx, e.Store); err != nil {
+			return "", "", "", err
+		}
 	}
 	if owner == "" {
 		admins, err := iam.Administrators(ctx, e.Store, organization)

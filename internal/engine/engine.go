@@ -155,6 +155,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if (f.Type == Reference || f.Type == Array && f.Items.Type == Reference) && to == nil {
 			problems = append(problems, fmt.Errorf("kind %s: reference %s says not to what", k.Key(), path))
 		}
+		if f.Type == Address && !f.ReadOnly {
+			problems = append(problems, fmt.Errorf("kind %s: address %s must be read-only: users do not choose addresses on this server", k.Key(), path))
+		}
 		if f.Description == "" {
 			problems = append(problems, fmt.Errorf("kind %s: field %s has no description", k.Key(), path))
 		}

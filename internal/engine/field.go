@@ -28,6 +28,9 @@ const (
 	Reference
 	// Array is a list of Items.
 	Array
+	// Address is one on this server. Documents hold its path, which answers
+	// have behind the public URL; it is the server's to set.
+	Address
 )
 
 // Field is one property of a kind. The zero value of every attribute is the
@@ -80,6 +83,8 @@ type Field struct {
 
 	// Filter makes the field's dotted path a query parameter of list.
 	Filter Filter
+	// FilterAs is the parameter's name where it is not the dotted path.
+	FilterAs string
 	// FilterRequired makes list refuse a request without the parameter.
 	FilterRequired bool
 	// FilterBy turns the parameter's value into a condition, where that is not
@@ -109,6 +114,15 @@ func (f *Field) maxLength() int {
 	default:
 		return MaxString
 	}
+}
+
+// Parameter is the name of the query parameter that lists are filtered by the
+// field at the dotted path with.
+func (f *Field) Parameter(path string) string {
+	if f.FilterAs != "" {
+		return f.FilterAs
+	}
+	return path
 }
 
 // Filter says how a list can be filtered by a field: by exact match.
@@ -178,16 +192,28 @@ func walk(fields []Field, prefix string, f func(path string, field *Field)) {
 	}
 }
 
-// eachFilter calls f for every query parameter that filters lists.
-func (k *Kind) eachFilter(f func(path string, field *Field)) {
+// eachFilter calls f for every filter of lists: its query parameter, and the
+// field that it is about with its dotted path.
+func (k *Kind) eachFilter(f func(parameter, path string, field *Field)) {
 	if k.FilterID != NotFiltered {
-		f(store.FieldID, &Field{Name: store.FieldID, Filter: k.FilterID})
+		f(store.FieldID, store.FieldID, &Field{Name: store.FieldID, Filter: k.FilterID})
 	}
 	walk(k.Fields, "", func(path string, field *Field) {
 		if field.Filter != NotFiltered {
-			f(path, field)
+			f(field.Parameter(path), path, field)
 		}
 	})
+}
+
+// filter returns the field that the query parameter filters lists by, and its
+// dotted path; nil for a parameter that is no filter.
+func (k *Kind) filter(parameter string) (path string, field *Field) {
+	k.eachFilter(func(name, p string, f *Field) {
+		if name == parameter {
+			path, field = p, f
+		}
+	})
+	return path, field
 }
 
 // field returns the field at the dotted path, or nil.

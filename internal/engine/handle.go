@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
@@ -81,6 +83,9 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		return nil, nil, err
 	}
 	q.caller = caller
+	if err := checkScopes(caller, op.Scopes); err != nil {
+		return nil, caller, err
+	}
 
 	// 4. IP filters: those of the caller's organization. Those of an environment
 	// are asked about in step 6, where it is known what the request is about.
@@ -223,6 +228,18 @@ func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object)
 		}
 	}
 	return false
+}
+
+// checkScopes refuses a token that was not granted what the operation asks for.
+// The challenge is that of RFC 6750.
+func checkScopes(caller *authn.Caller, needed []string) error {
+	for _, scope := range needed {
+		if !slices.Contains(caller.Scopes, scope) {
+			return api.New(api.InsufficientScope, "This operation takes a token with the scope "+scope).
+				WithHeader("WWW-Authenticate", fmt.Sprintf("Bearer error=%q, scope=%q", api.InsufficientScope.Name, strings.Join(needed, " ")))
+		}
+	}
+	return nil
 }
 
 func unauthenticated(err error) bool {

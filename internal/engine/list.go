@@ -37,11 +37,11 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 	if q.parent != "" {
 		query.Where = append(query.Where, store.Condition{Field: store.FieldParent, Values: []string{q.parent}})
 	}
-	for _, path := range slices.Sorted(maps.Keys(filters)) {
-		if k.field(path) == nil && path != store.FieldID {
+	for _, parameter := range slices.Sorted(maps.Keys(filters)) {
+		if _, f := k.filter(parameter); f == nil {
 			continue // it says how another filter is meant
 		}
-		condition, err := k.condition(path, filters)
+		condition, err := k.condition(parameter, filters)
 		if err != nil {
 			return nil, err
 		}
@@ -162,15 +162,15 @@ func (k *Kind) column(path string) string {
 	return path
 }
 
-// condition selects what matches the values of a filter.
-func (k *Kind) condition(path string, filters url.Values) (store.Condition, error) {
-	f := k.field(path)
-	if f == nil || f.FilterBy == nil {
-		return store.Condition{Field: k.column(path), Values: filters[path]}, nil
+// condition selects what matches the values of a filter's parameter.
+func (k *Kind) condition(parameter string, filters url.Values) (store.Condition, error) {
+	path, f := k.filter(parameter)
+	if f.FilterBy == nil {
+		return store.Condition{Field: k.column(path), Values: filters[parameter]}, nil
 	}
-	c, err := f.FilterBy(filters.Get(path), filters)
+	c, err := f.FilterBy(filters.Get(parameter), filters)
 	if err != nil {
-		return c, api.BadParameter(api.InvalidParameter, path, "The parameter '"+path+"' "+err.Error())
+		return c, api.BadParameter(api.InvalidParameter, parameter, "The parameter '"+parameter+"' "+err.Error())
 	}
 	return c, nil
 }
@@ -180,9 +180,9 @@ func (k *Kind) condition(path string, filters url.Values) (store.Condition, erro
 func (k *Kind) filters(query url.Values) (url.Values, error) {
 	out := url.Values{}
 	missing, alone, wants := "", "", ""
-	k.eachFilter(func(path string, f *Field) {
+	k.eachFilter(func(parameter, _ string, f *Field) {
 		var values []string
-		for _, v := range query[path] {
+		for _, v := range query[parameter] {
 			if v == "" {
 				continue
 			}
@@ -197,14 +197,14 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 			}
 		}
 		if len(values) > 0 {
-			out[path] = values
+			out[parameter] = values
 		} else if f.FilterRequired && missing == "" {
-			missing = path
+			missing = parameter
 		}
 		for _, p := range f.FilterWith {
 			value := query.Get(p.Name)
 			if value != "" && len(values) == 0 && alone == "" {
-				alone, wants = p.Name, path
+				alone, wants = p.Name, parameter
 			}
 			if value != "" {
 				out.Set(p.Name, value)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/operation"
 )
 
@@ -44,7 +45,7 @@ func (e *Engine) OpenAPI(version string) *openapi3.T {
 	}
 	d.Components.Responses = openapi3.ResponseBodies{notBuilt: {Value: d.notImplemented()}}
 	all := operation.All()
-	d.Components.SecuritySchemes = securitySchemes(all)
+	d.Components.SecuritySchemes = securitySchemes(all, e.PublicURL)
 	for _, op := range all {
 		d.operation(op)
 	}
@@ -84,7 +85,11 @@ func (d *document) operation(op operation.Operation) {
 		}
 	}
 	for _, scheme := range op.Credentials {
-		*o.Security = append(*o.Security, openapi3.SecurityRequirement{scheme: {}})
+		requirement := openapi3.SecurityRequirement{scheme: {}}
+		if scheme == operation.PartnerToken {
+			requirement[scheme] = op.Scopes
+		}
+		*o.Security = append(*o.Security, requirement)
 	}
 	for _, m := range pathParameter.FindAllStringSubmatch(op.Path, -1) {
 		p := openapi3.NewPathParameter(m[1]).WithSchema(openapi3.NewStringSchema())
@@ -151,7 +156,7 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 	}
 	o.Responses = openapi3.NewResponsesWithCapacity(16)
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: d.success(op, k, verb)})
-	for status, codes := range d.engine.failures(k, verb) {
+	for status, codes := range scoped(op, d.engine.failures(k, verb)) {
 		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})
 	}
 }
@@ -172,7 +177,7 @@ func (p Parameter) openAPI() *openapi3.Parameter {
 
 // called fills in an operation that a Call stands behind.
 func (d *document) called(o *openapi3.Operation, op operation.Operation, call *Call) {
-	o.Description = call.Description
+	o.Description = call.Description + scopeText(op)
 	if p := call.Asks; p != nil {
 		o.Description += "\n\nThe caller needs the permission `" + p.Operation + "` on `" + p.Resource + "`."
 	}
@@ -189,8 +194,11 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 	if call.Answer != nil {
 		success = d.done().WithDescription("The answer.").WithJSONSchema(d.structure(call.Answer, answered))
 	}
+	if op.Success == http.StatusCreated {
+		success.Headers["Location"] = d.header("Location")
+	}
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: success})
-	for status, codes := range call.failures(op) {
+	for status, codes := range scoped(op, call.failures(op)) {
 		failure := d.failure(status, codes)
 		if call.Failure != nil {
 			failure.Content = openapi3.NewContentWithJSONSchema(d.structure(call.FailureFields, answered))
@@ -211,14 +219,17 @@ func (to route) description(op operation.Operation) string {
 	}
 	asked := "`" + permission.Operation + "` on " + on
 	needs := "\n\nThe caller needs the permission " + asked + "."
+	left := "\n\nWhat the caller does not hold the permission " + asked + " for is left out."
+	if scope := scopeText(op); scope != "" {
+		needs, left = scope, scope
+	}
 	switch to.verb {
 	case List:
 		order := ", in the order of creation"
 		if to.kind.Source != nil {
 			order = ""
 		}
-		return "Returns one page of the collection" + order + ".\n\n" +
-			"What the caller does not hold the permission " + asked + " for is left out."
+		return "Returns one page of the collection" + order + "." + left
 	case Create:
 		return "Creates the object that the body describes, and returns it." + needs
 	case Read:
@@ -236,12 +247,28 @@ func (to route) description(op operation.Operation) string {
 	}
 }
 
+// scopeText says which scopes a token must have.
+func scopeText(op operation.Operation) string {
+	if len(op.Scopes) == 0 {
+		return ""
+	}
+	return "\n\nThe token must have the scope `" + strings.Join(op.Scopes, "`, `") + "`."
+}
+
+// scoped adds to the failures of an operation what tokens without its scopes get.
+func scoped(op operation.Operation, failures map[int][]*api.Code) map[int][]*api.Code {
+	if c := api.InsufficientScope; len(op.Scopes) > 0 {
+		failures[c.Status] = append(failures[c.Status], c)
+	}
+	return failures
+}
+
 // listParameters returns the parameters of the kind's list: its filters, then
 // those of paging.
 func (k *Kind) listParameters() []*openapi3.Parameter {
 	var out []*openapi3.Parameter
-	k.eachFilter(func(path string, f *Field) {
-		p := openapi3.NewQueryParameter(path)
+	k.eachFilter(func(parameter, path string, f *Field) {
+		p := openapi3.NewQueryParameter(parameter)
 		switch f.Filter {
 		case FilterAny:
 			p.Description = "Keeps the objects whose `" + path + "` is one of these values: repeat the parameter, or separate the values by commas."
@@ -274,7 +301,7 @@ func (k *Kind) listParameters() []*openapi3.Parameter {
 }
 
 // securitySchemes describes the kinds of credentials that the operations name.
-func securitySchemes(ops []operation.Operation) openapi3.SecuritySchemes {
+func securitySchemes(ops []operation.Operation, publicURL string) openapi3.SecuritySchemes {
 	basic := func(description string) *openapi3.SecurityScheme {
 		return openapi3.NewSecurityScheme().WithType("http").WithScheme("basic").WithDescription(description)
 	}
@@ -288,7 +315,7 @@ func securitySchemes(ops []operation.Operation) openapi3.SecuritySchemes {
 		operation.ResourceAPIKey: basic("An API key for the resource: the key's ID is the username, its secret the password."),
 		operation.STSToken:       bearer("An access token that the operation exchangeStsV1OauthToken gave out."),
 		operation.ExternalToken:  bearer("An access token from an identity provider that the organization trusts."),
-		operation.PartnerToken:   bearer("An access token of a partner."),
+		operation.PartnerToken:   partnerScheme(ops, publicURL),
 		operation.Session:        bearer("The session of a user who signed in."),
 	}
 	out := openapi3.SecuritySchemes{}
@@ -300,4 +327,18 @@ func securitySchemes(ops []operation.Operation) openapi3.SecuritySchemes {
 		}
 	}
 	return out
+}
+
+// partnerScheme describes the tokens of partners, and their scopes.
+func partnerScheme(ops []operation.Operation, publicURL string) *openapi3.SecurityScheme {
+	scopes := map[string]string{}
+	for _, op := range ops {
+		for _, scope := range op.Scopes {
+			_, verb, _ := strings.Cut(scope, ":")
+			scopes[scope] = "The operations that " + verb + " what is the partner's."
+		}
+	}
+	s := openapi3.NewSecurityScheme().WithType("oauth2").WithDescription("An access token of a partner.")
+	s.Flows = &openapi3.OAuthFlows{ClientCredentials: &openapi3.OAuthFlow{TokenURL: publicURL + "/oauth2/token", Scopes: scopes}}
+	return s
 }

@@ -190,6 +190,8 @@ func (d *document) fieldType(f *Field, s shape) *openapi3.Schema {
 		return openapi3.NewInt64Schema()
 	case Timestamp:
 		return openapi3.NewDateTimeSchema()
+	case Address:
+		return openapi3.NewStringSchema().WithFormat("uri")
 	case Structure:
 		return d.structure(f.Fields, s)
 	case Reference:

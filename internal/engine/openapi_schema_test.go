@@ -363,7 +363,7 @@ func TestOpenAPICodes(t *testing.T) {
 func TestOpenAPIKnowsEveryCredential(t *testing.T) {
 	t.Parallel()
 	ops := operation.All()
-	schemes := securitySchemes(ops)
+	schemes := securitySchemes(ops, "")
 	for _, op := range ops {
 		for _, name := range op.Credentials {
 			if schemes[name] == nil {
@@ -371,7 +371,7 @@ func TestOpenAPIKnowsEveryCredential(t *testing.T) {
 			}
 		}
 	}
-	if len(securitySchemes(nil)) != 0 {
+	if len(securitySchemes(nil, "")) != 0 {
 		t.Error("there are schemes that no operation names")
 	}
 }

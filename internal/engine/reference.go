@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/crn"
@@ -87,6 +89,9 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
 			continue
 		}
+		if related := ref.String("related"); related != "" && !k.isAt(related, id) {
+			continue
+		}
 		if o, err := k.builtIn(ctx, w.Tx, w.New.Org, id); o != nil || err != nil {
 			return o, err
 		}
@@ -97,6 +102,26 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		return k.Decode(row)
 	}
 	return nil, store.ErrNotFound
+}
+
+// isAt reports whether the URL, of whatever server, is that of the object with
+// the ID.
+func (k *Kind) isAt(related, id string) bool {
+	u, err := url.Parse(related)
+	return err == nil && strings.HasSuffix(u.Path, k.Path+"/"+id)
+}
+
+// IDIn returns the ID of the kind's object that a reference in a body names,
+// by its id or else by the URL in related; "" where it does neither.
+func (k *Kind) IDIn(ref Doc) string {
+	if id := ref.String("id"); id != "" {
+		return id
+	}
+	related := ref.String("related")
+	if id := idIn(related); id != "" && k.isAt(related, id) {
+		return id
+	}
+	return ""
 }
 
 // refer writes into ref what the server says of o.

@@ -99,7 +99,11 @@ func (b *encoder) fields(fields []Field, doc Doc, prefix string, once map[string
 func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) {
 	switch v := v.(type) {
 	case string:
-		b.text(v)
+		if f.Type == Address {
+			b.link(v)
+		} else {
+			b.text(v)
+		}
 	case bool:
 		b.raw(strconv.FormatBool(v))
 	case json.Number:

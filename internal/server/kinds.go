@@ -1,10 +1,13 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/quota"
 )
 
@@ -22,19 +25,19 @@ func Kinds() []*engine.Kind {
 		iam.User,
 		org.Environment,
 		org.Organization,
+		partner.Entitlement,
+		partner.Organization,
+		partner.Partner,
 		quota.Applied,
 		quota.Scope,
 		iam.Session,
 	}
 }
 
-// Calls is the table of the operations that belong to no kind, sorted by their
-// IDs.
+// Calls is the table of the operations that belong to no kind.
 func Calls() []*engine.Call {
-	return []*engine.Call{
-		ccloudv1.ReportUsage,
-		iam.IPFilterSummary,
-		ccloudv1.ListServiceAccounts,
-		ccloudv1.ListUsers,
-	}
+	return slices.Concat(
+		[]*engine.Call{ccloudv1.ReportUsage, iam.IPFilterSummary, ccloudv1.ListServiceAccounts, ccloudv1.ListUsers},
+		partner.Calls(),
+	)
 }

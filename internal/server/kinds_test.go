@@ -4,9 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
+	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/server"
 )
 
@@ -101,6 +106,18 @@ var specs = map[string]enginetest.Spec{
 		},
 		Make: func(_ *testing.T, c *enginetest.Client, _ int) string { return c.Organization },
 	},
+	"partner/v2.Entitlement": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			body := entitlement(n)
+			body["usage_reporting_id"] = fmt.Sprintf("usage %d", n)
+			body["resource_id"] = fmt.Sprintf("resource %d", n)
+			body["organization"] = map[string]any{"id": signedUp(t, c)}
+			return body
+		},
+	},
+	"partner/v2.Organization": {
+		Make: func(t *testing.T, c *enginetest.Client, _ int) string { return signedUp(t, c) },
+	},
 	"service-quota/v1.AppliedQuota": {
 		Make:  func(*testing.T, *enginetest.Client, int) string { return "iam.max_environments.per_org" },
 		Query: func(*enginetest.Client) url.Values { return url.Values{"scope": {"ORGANIZATION"}} },
@@ -118,6 +135,20 @@ var specs = map[string]enginetest.Spec{
 func ipGroup(n int) map[string]any {
 	return map[string]any{"group_name": fmt.Sprintf("group %d", n), "cidr_blocks": []any{"127.0.0.0/8", fmt.Sprintf("10.%d.%d.0/24", n/256%256, n%256)}}
 }
+
+// ofPartners reports whether a kind's objects belong to partners, whose tokens
+// have scopes, and not to organizations.
+func ofPartners(k *engine.Kind) bool {
+	for _, id := range k.Operations {
+		op, _ := operation.ByID(id)
+		return len(op.Scopes) > 0
+	}
+	return k == partner.Partner
+}
+
+// ofOrganizations are the kinds of the table whose objects belong to
+// organizations.
+func ofOrganizations() []*engine.Kind { return slices.DeleteFunc(server.Kinds(), ofPartners) }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
 
@@ -143,7 +174,13 @@ func TestKinds(t *testing.T) {
 				t.Errorf("add a Spec for %s to the table in kinds_test.go", k.Key())
 				continue
 			}
-			t.Run(k.Name, func(t *testing.T) { enginetest.Run(t, w, k, spec) })
+			t.Run(strings.ReplaceAll(k.Key(), "/", " "), func(t *testing.T) {
+				if ofPartners(k) {
+					enginetest.Run(t, partners(t, w), k, spec)
+					return
+				}
+				enginetest.Run(t, w, k, spec)
+			})
 		}
 		verifyQuotas(t, w.Engine)
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/signin"
 )
@@ -92,18 +93,35 @@ func (s *Server) routes() (http.Handler, error) {
 		"/openapi.json": documents,
 		"/docs":         docs,
 	}
+	noSSO := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.errors.Write(w, r, api.New(api.NotImplemented, "This server has no single sign-on yet; users sign in with the password that their invitation asks for"))
+	})
+	tokens := &partner.TokenEndpoint{
+		Engine: s.engine, Clients: patient{s.store}, Refuse: s.errors.Write,
+		Admit: func(w http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error) {
+			recordOf(r.Context()).caller = caller
+			return s.limits.admit(w, r, caller)
+		},
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if form := forms[r.URL.Path]; form != nil {
 			s.form(w, r, form)
 			return
 		}
-		if private.Serves(r.URL.Path) {
+		switch {
+		case private.Serves(r.URL.Path):
 			private.ServeHTTP(w, r)
+			return
+		case r.URL.Path == partner.TokenPath:
+			tokens.ServeHTTP(w, r)
 			return
 		}
 		h := beside[r.URL.Path]
-		if strings.HasPrefix(r.URL.Path, "/docs/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/docs/"):
 			h = docs
+		case strings.HasPrefix(r.URL.Path, partner.SSOPath):
+			h = noSSO
 		}
 		switch {
 		case h == nil:

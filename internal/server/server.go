@@ -29,6 +29,7 @@ import (
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
@@ -176,10 +177,13 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(directory.Changed)
 	filters := iam.NewFilterDirectory(s)
 	s.Watch(filters.Changed)
-	signing := token.NewKeys(s, time.Now)
+	signingKeys := token.NewKeys(s, time.Now)
 	authenticator := &authn.Authenticator{
 		Directory: directory, Hasher: authn.Hasher{Key: keys.Hash},
-		Tokens: map[string]authn.TokenReader{operation.Session: authn.Sessions(signing, directory)},
+		Tokens: map[string]authn.TokenReader{
+			operation.PartnerToken: partner.TokenReader(s, signingKeys),
+			operation.Session:      authn.Sessions(signingKeys, directory),
+		},
 	}
 	e, err := engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: Calls(), PublicURL: publicURL,
@@ -190,7 +194,7 @@ func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Filters:     filters.Table,
 		Client:      func(*http.Request) netip.Addr { return netip.Addr{} },
 		Tokens:      api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys: signing,
+		SigningKeys: signingKeys,
 		Hasher:      authenticator.Hasher,
 		Now:         time.Now, Log: log,
 	})

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/operation"
 )
@@ -25,13 +26,26 @@ type World struct {
 	Engine *engine.Engine
 	// Admin may do everything in its organization, Other in another one. Nobody
 	// is a service account of Admin's organization and Member a user; neither
-	// holds a role.
+	// holds a role. Where tokens have scopes there are no roles to be without, and
+	// neither of the two.
 	Admin, Other, Nobody, Member Caller
+	// Root is what the resource names of Admin's objects begin with; "" means
+	// the organization.
+	Root string
 }
 
-// Caller is a principal with an API key.
+// root is Root, or the name of Admin's organization.
+func (w *World) root() string {
+	if w.Root != "" {
+		return w.Root
+	}
+	return "crn://" + crn.Authority + "/organization=" + w.Admin.Organization
+}
+
+// Caller is a principal with an API key, or with a token that is sent as Bearer.
 type Caller struct {
 	Key, Secret string
+	Token       string
 	// Organization and Principal are the IDs of the caller's organization and
 	// of the user or service account that the key stands for.
 	Organization, Principal string
@@ -167,6 +181,17 @@ func (r *tester) op(t *testing.T, v engine.Verb) operation.Operation {
 		t.Fatalf("there is no operation %s", r.k.Operations[v])
 	}
 	return op
+}
+
+// roleless are the callers without any role.
+func (r *tester) roleless() []*Client {
+	var out []*Client
+	for _, c := range []*Client{r.nobody, r.member} {
+		if c.Caller != (Caller{}) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func (r *tester) number() int { return int(numbers.Add(1)) }

@@ -260,7 +260,7 @@ func (r *tester) testPageToken(t *testing.T) {
 	refused(r.other, r.parentOf(t, r.other), token, nil)
 	for _, f := range filterable(r.k.Fields, "") {
 		if f.FilterBy == nil {
-			refused(r.admin, r.parent, token, url.Values{f.path: {"x"}})
+			refused(r.admin, r.parent, token, url.Values{f.parameter(): {"x"}})
 		}
 	}
 	if r.spec.Parent != nil {
@@ -351,8 +351,8 @@ func (r *tester) testFilters(t *testing.T) {
 	}
 	for _, p := range filterable(r.k.Fields, "") {
 		if p.FilterRequired {
-			r.admin.Do(t, http.MethodGet, r.collection(r.parent), nil).WantParameter(t, api.InvalidParameter, p.path)
-			r.admin.Do(t, http.MethodGet, r.collection(r.parent)+"?"+p.path+"=", nil).WantParameter(t, api.InvalidParameter, p.path)
+			r.admin.Do(t, http.MethodGet, r.collection(r.parent), nil).WantParameter(t, api.InvalidParameter, p.parameter())
+			r.admin.Do(t, http.MethodGet, r.collection(r.parent)+"?"+p.parameter()+"=", nil).WantParameter(t, api.InvalidParameter, p.parameter())
 		}
 		if p.FilterBy != nil || r.spec.Omit[p.path] != "" {
 			continue // what such a filter selects is the kind's own affair
@@ -400,7 +400,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 		ids, values = append(ids, id), append(values, v)
 	}
 	for id, v := range value {
-		got := only(r.ids(t, r.admin, r.parent, url.Values{p.path: {v}}), ids)
+		got := only(r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {v}}), ids)
 		var want []string
 		for other, same := range value {
 			if same == v {
@@ -413,7 +413,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			t.Errorf("%s=%s selects %q of %q, want %q (%s is one)", p.path, v, got, ids, want, id)
 		}
 		// The filter holds on every page.
-		for _, page := range r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{p.path: {v}, "page_size": {"1"}})) {
+		for _, page := range r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{p.parameter(): {v}, "page_size": {"1"}})) {
 			for n := range page.raw {
 				var body map[string]any
 				if err := json.Unmarshal(page.raw[n], &body); err != nil {
@@ -426,26 +426,26 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			}
 		}
 		if upper := strings.ToUpper(v); upper != v && p.Type == engine.String && len(p.Enum) == 0 {
-			if got := r.ids(t, r.admin, r.parent, url.Values{p.path: {upper}}); slices.Contains(got, id) {
+			if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {upper}}); slices.Contains(got, id) {
 				t.Errorf("%s=%s selects %s, which has %q", p.path, upper, id, v)
 			}
 		}
 	}
 	for _, nothing := range []string{"no-such-value", "%", "_", "*", "\x00", "\xff", strings.Repeat("x", 5000)} {
-		if got := r.ids(t, r.admin, r.parent, url.Values{p.path: {nothing}}); len(got) != 0 {
+		if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {nothing}}); len(got) != 0 {
 			t.Errorf("%s=%.20q selects %q", p.path, nothing, got)
 		}
 	}
-	if got := only(r.ids(t, r.admin, r.parent, url.Values{p.path: {""}}), ids); len(got) != len(ids) {
+	if got := only(r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {""}}), ids); len(got) != len(ids) {
 		t.Errorf("an empty %s selects %q of %q", p.path, got, ids)
 	}
 	if p.Filter != engine.FilterAny {
 		return
 	}
 	for _, form := range []url.Values{
-		{p.path: values},
-		{p.path: {strings.Join(values, ",")}},
-		{p.path: append([]string{"no-such-value"}, values...)},
+		{p.parameter(): values},
+		{p.parameter(): {strings.Join(values, ",")}},
+		{p.parameter(): append([]string{"no-such-value"}, values...)},
 	} {
 		if got := only(r.ids(t, r.admin, r.parent, form), ids); len(got) != len(ids) {
 			t.Errorf("%s selects %q of %q", form.Encode(), got, ids)
@@ -457,7 +457,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 	// A comma separates values, and may stand in one.
 	for _, text := range []string{"a,b & c=d + e;f", "ü#?/"} {
 		id := r.create(t, with(r.body(t, r.admin), p.path, text)).ID()
-		if got := r.ids(t, r.admin, r.parent, url.Values{p.path: {text}}); !slices.Contains(got, id) {
+		if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {text}}); !slices.Contains(got, id) {
 			t.Errorf("%s=%s does not select the object with this value", p.path, text)
 		}
 		r.discard(t, id)

@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/api"
-	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -188,8 +187,7 @@ func (r *tester) checkEnvelope(t *testing.T, a Answer) {
 		t.Errorf("metadata.self is %q, want %q", a.Text("metadata.self"), want)
 	}
 	name := a.Text("metadata.resource_name")
-	prefix := "crn://" + crn.Authority + "/organization=" + r.Admin.Organization
-	if !strings.HasPrefix(name, prefix) || r.k.Segment != "" && !strings.HasSuffix(name, "/"+r.k.Segment+"="+a.ID()) {
+	if !strings.HasPrefix(name, r.root()) || r.k.Segment != "" && !strings.HasSuffix(name, "/"+r.k.Segment+"="+a.ID()) {
 		t.Errorf("metadata.resource_name is %q", name)
 	}
 	if r.k.Source != nil {
@@ -223,7 +221,7 @@ func (r *tester) checkReference(t *testing.T, f *engine.Field, path string, answ
 	if !strings.HasPrefix(text("related"), r.URL+"/") || !strings.HasSuffix(text("related"), "/"+text("id")) {
 		t.Errorf("%s.related is %q", path, text("related"))
 	}
-	if !strings.HasPrefix(text("resource_name"), "crn://"+crn.Authority+"/organization="+r.Admin.Organization) {
+	if !strings.HasPrefix(text("resource_name"), r.root()) {
 		t.Errorf("%s.resource_name is %q", path, text("resource_name"))
 	}
 	if typed := text("kind") != "" && text("api_version") != ""; typed != f.To.Typed {
