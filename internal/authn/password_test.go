@@ -51,13 +51,13 @@ func TestPasswordMatchesRefusesWhatIsNoHash(t *testing.T) {
 // matches nothing.
 func TestNoPassword(t *testing.T) {
 	t.Parallel()
-	real, err := authn.HashPassword("anything")
+	hash, err := authn.HashPassword("anything")
 	if err != nil {
 		t.Fatal(err)
 	}
 	none := authn.NoPassword()
-	if len(none) != len(real) || none[:strings.LastIndex(none[:30], "$")+1] != real[:strings.LastIndex(real[:30], "$")+1] {
-		t.Errorf("%s has not the form of %s", none, real)
+	if len(none) != len(hash) || none[:strings.LastIndex(none[:30], "$")+1] != hash[:strings.LastIndex(hash[:30], "$")+1] {
+		t.Errorf("%s has not the form of %s", none, hash)
 	}
 	for _, password := range []string{"", "\x00", strings.Repeat("\x00", 32)} {
 		if ok, err := authn.PasswordMatches(password, none); ok || err != nil {

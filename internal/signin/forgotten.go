@@ -36,7 +36,7 @@ const (
 // is filled.
 var perAsked = ratelimit.Limit{Requests: 1, Per: 10 * time.Minute, Burst: 3}
 
-// ErrReset: the link in the mail is not, or no longer, good.
+// ErrReset means that the link in the mail is not, or no longer, good.
 var ErrReset = errors.New("the link is not valid any more")
 
 // Forgot has a mail sent with a link that lets the users with the address choose
