@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/server"
 )
 
@@ -40,6 +41,14 @@ const (
 	rateLimitAddress   = "rate-limit-address"
 	smtpURL            = "smtp-url"
 	mailFrom           = "mail-from"
+	awsAccountID       = "aws-account-id"
+	azureAppID         = "azure-app-id"
+	gcpProject         = "gcp-project"
+	cloudCheck         = "cloud-check"
+	awsSTSURL          = "aws-sts-url"
+	azureAuthorityURL  = "azure-authority-url"
+	gcpCredentialsURL  = "gcp-credentials-url"
+	azureClientSecret  = "azure-client-secret"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -57,10 +66,14 @@ const (
 
 // withoutFlag are the settings that the environment and the file alone have:
 // other users of the machine can see flags.
-var withoutFlag = []string{bootstrapAPIKey, bootstrapAPISecret, bootstrapEmail, bootstrapPassword, bootstrapOrganizationID}
+var withoutFlag = []string{bootstrapAPIKey, bootstrapAPISecret, bootstrapEmail, bootstrapPassword, bootstrapOrganizationID, azureClientSecret}
 
 // secret are the settings that are never printed.
-var secret = []string{bootstrapAPISecret, bootstrapPassword}
+var secret = []string{azureClientSecret, bootstrapAPISecret, bootstrapPassword}
+
+// lists are the settings with several values, separated by commas in the
+// environment.
+var lists = []string{cloudCheck, trustedProxy}
 
 func storeFlags(f *pflag.FlagSet) {
 	f.String(configFile, "", "read settings from this YAML `file`; its keys are the names of these flags")
@@ -86,6 +99,13 @@ func serveFlags(f *pflag.FlagSet) {
 	f.Int(concurrencyLimitOrganization, 1000, "requests of each organization at once; 0 for no limit")
 	f.Int(concurrencyLimitAddress, 50, "requests of each address without valid credentials at once; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
+	f.String(awsAccountID, cloudaccess.Placeholder.AWSAccountID, "AWS `account` of the IAM roles that provider integrations name; the default is the one of AWS's examples")
+	f.String(azureAppID, cloudaccess.Placeholder.AzureAppID, "client `ID` of the multi-tenant application in Azure that provider integrations name; the default stands for none")
+	f.String(gcpProject, cloudaccess.Placeholder.GCPProject, "Google Cloud `project` of the service accounts that provider integrations name; the default stands for none")
+	f.StringSlice(cloudCheck, nil, "`clouds` that are asked when a provider integration is validated: aws, azure, gcp; the others are checked by the shape of what they are given")
+	f.String(awsSTSURL, "", "`URL` of AWS's Security Token Service, in place of its own")
+	f.String(azureAuthorityURL, "", "`URL` of Microsoft Entra ID, in place of its own")
+	f.String(gcpCredentialsURL, "", "`URL` of Google's IAM Service Account Credentials API, in place of its own")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
 }
 
@@ -119,7 +139,7 @@ func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 		if !slices.Contains(known, key) || value == "" {
 			return "", nil
 		}
-		if key == trustedProxy {
+		if slices.Contains(lists, key) {
 			return key, strings.Split(value, ",")
 		}
 		return key, value
@@ -169,11 +189,16 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k), ProxyProtocol: k.Bool(proxyProtocol),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: several(k, trustedProxy), ProxyProtocol: k.Bool(proxyProtocol),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
 		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
 		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),
 		SMTPURL:                 k.String(smtpURL), MailFrom: k.String(mailFrom),
+		Clouds: cloudaccess.Options{
+			Identity: cloudaccess.Identity{AWSAccountID: k.String(awsAccountID), AzureAppID: k.String(azureAppID), GCPProject: k.String(gcpProject)},
+			Ask:      several(k, cloudCheck), AzureClientSecret: k.String(azureClientSecret),
+			AWSSTSURL: k.String(awsSTSURL), AzureAuthorityURL: k.String(azureAuthorityURL), GCPCredentialsURL: k.String(gcpCredentialsURL),
+		},
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
@@ -182,13 +207,13 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	}
 }
 
-// networks reads the list of trusted proxies, which a file may also give as one
-// text with commas.
-func networks(k *koanf.Koanf) []string {
-	if text, ok := k.Get(trustedProxy).(string); ok {
+// several reads a setting with several values, which a file may also give as
+// one text with commas.
+func several(k *koanf.Koanf, name string) []string {
+	if text, ok := k.Get(name).(string); ok {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	return k.Strings(trustedProxy)
+	return k.Strings(name)
 }
 
 // logger returns the log that the settings ask for.

@@ -34,6 +34,8 @@ func Sources() []Source {
 		{sdk + "iam-ip-filtering", "v2"},
 		{sdk + "mds", "v2"},
 		{sdk + "org", "v2"},
+		{sdk + "provider-integration", "v1"},
+		{sdk + "provider-integration", "v2"},
 		{sdk + "service-quota", "v1"},
 		{sdk + "sso", "v2"},
 	}

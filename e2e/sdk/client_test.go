@@ -14,6 +14,8 @@ import (
 	iamv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam/v2"
 	mdsv2 "github.com/confluentinc/ccloud-sdk-go-v2/mds/v2"
 	orgv2 "github.com/confluentinc/ccloud-sdk-go-v2/org/v2"
+	pimv1 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v1"
+	pimv2 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v2"
 	quotav1 "github.com/confluentinc/ccloud-sdk-go-v2/service-quota/v1"
 	ssov2 "github.com/confluentinc/ccloud-sdk-go-v2/sso/v2"
 )
@@ -39,6 +41,8 @@ type client struct {
 	scopes            quotav1.ScopesServiceQuotaV1Api
 	serviceAccounts   iamv2.ServiceAccountsIamV2Api
 	users             iamv2.UsersIamV2Api
+	integrationsV1  pimv1.IntegrationsPimV1Api
+	integrationsV2  pimv2.IntegrationsPimV2Api
 }
 
 // as returns a client with the key; an empty one sends no credentials.
@@ -54,6 +58,10 @@ func (w *world) as(key, secret string) *client {
 	keys.Servers[0].URL, keys.HTTPClient = w.URL, transport
 	mds := mdsv2.NewConfiguration()
 	mds.Servers[0].URL, mds.HTTPClient = w.URL, transport
+	integrationsV1 := pimv1.NewConfiguration()
+	integrationsV1.Servers[0].URL, integrationsV1.HTTPClient = w.URL, transport
+	integrationsV2 := pimv2.NewConfiguration()
+	integrationsV2.Servers[0].URL, integrationsV2.HTTPClient = w.URL, transport
 	quota := quotav1.NewConfiguration()
 	quota.Servers[0].URL, quota.HTTPClient = w.URL, transport
 	sso := ssov2.NewConfiguration()
@@ -66,6 +74,8 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, ipfilteringv2.ContextBasicAuth, ipfilteringv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, apikeysv2.ContextBasicAuth, apikeysv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, pimv1.ContextBasicAuth, pimv1.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, pimv2.ContextBasicAuth, pimv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, quotav1.ContextBasicAuth, quotav1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
 	}
@@ -85,6 +95,8 @@ func (w *world) as(key, secret string) *client {
 		scopes:            quotaClient.ScopesServiceQuotaV1Api,
 		serviceAccounts:   iamClient.ServiceAccountsIamV2Api,
 		users:             iamClient.UsersIamV2Api,
+		integrationsV1:  pimv1.NewAPIClient(integrationsV1).IntegrationsPimV1Api,
+		integrationsV2:  pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,
 	}
 }
 

@@ -39,6 +39,8 @@ var subjects = []struct {
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
 	{"PagingWithFilters", testPagingWithFilters},
+	{"ProviderIntegrations", testProviderIntegrations},
+	{"ProviderIntegrationSetups", testProviderIntegrationSetups},
 	{"QuotaRefusals", testQuotaRefusals},
 	{"Quotas", testQuotas},
 	{"RoleBindingFilters", testRoleBindingFilters},

@@ -82,6 +82,28 @@ var scenarios = map[string]scenario{
 	"organization": {
 		first: checkOrganization,
 	},
+	"provider_integration": {
+		made:   4,
+		update: []string{"-var", "role=arn:aws:iam::111122223333:role/orders-2"}, updated: "2 added, 0 changed, 2 destroyed",
+		replaced: []string{"confluent_provider_integration.archive", "confluent_role_binding.assigner"},
+		flagged:  1,
+		first: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkIntegration(o, "arn:aws:iam::111122223333:role/orders")
+		},
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkIntegration(o, "arn:aws:iam::111122223333:role/orders-2")
+		},
+	},
+	"provider_integration_setup": {
+		made:   5,
+		update: []string{"-var", "name=sales"}, updated: "4 added, 0 changed, 4 destroyed",
+		replaced: []string{
+			"confluent_provider_integration_setup.azure", "confluent_provider_integration_authorization.azure",
+			"confluent_provider_integration_setup.google", "confluent_provider_integration_authorization.google",
+		},
+		first:  func(_ *testing.T, _ *weirtest.Server, o outputs) { checkSetups(o, "orders") },
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) { checkSetups(o, "sales") },
+	},
 	"role_binding": {
 		made:   5,
 		update: []string{"-var", "role=DataDiscovery"}, updated: "1 added, 0 changed, 1 destroyed",
@@ -170,6 +192,34 @@ func checkMapping(o outputs, filter, description string) {
 		"by_id.filter": filter, "by_name.description": description,
 	})
 	o.same("engineers.id", "by_id.id", "by_name.id")
+}
+
+func checkIntegration(o outputs, role string) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"archive.display_name": "orders-archive", "archive.aws.0.customer_role_arn": role, "archive.usages": []any{},
+		"archive.aws.0.iam_role_arn": "arn:aws:iam::123456789012:role/" + o.text("archive.id"),
+	})
+	if len(o.text("archive.aws.0.external_id")) != 36 {
+		o.t.Errorf("the external ID is %v", o.at("archive.aws.0.external_id"))
+	}
+	for _, field := range []string{"id", "aws.0.external_id", "aws.0.iam_role_arn", "aws.0.customer_role_arn", "environment.0.id"} {
+		o.same("archive."+field, "by_id."+field, "by_name."+field)
+	}
+}
+
+func checkSetups(o outputs, name string) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"azure.azure.0.customer_azure_tenant_id": "12345678-1234-1234-1234-123456789abc", "azure.azure.0.confluent_multi_tenant_app_id": "00000000-0000-0000-0000-000000000000",
+		"google.gcp.0.customer_google_service_account": "orders@customer.iam.gserviceaccount.com",
+		"google.gcp.0.google_service_account":          o.text("google.id") + "@weir-example.iam.gserviceaccount.com",
+		"by_id.display_name":                           name + "-onelake", "by_id.cloud": "AZURE", "by_id.status": "CREATED",
+		"by_name.display_name": name + "-bigquery", "by_name.cloud": "GCP", "by_name.status": "CREATED",
+	})
+	o.same("azure.id", "by_id.id")
+	o.same("google.id", "by_name.id", "authorization.id")
+	o.same("google.gcp.0.google_service_account", "authorization.gcp.0.google_service_account")
 }
 
 func checkInvitation(t *testing.T, w *weirtest.Server, o outputs, email string) {

@@ -120,6 +120,15 @@ type resource struct {
 
 func (r resource) id() string { return fmt.Sprint(r.Values["id"]) }
 
+// importID is what the provider imports the resource by: what is in an
+// environment has that in front.
+func (r resource) importID() string {
+	if strings.HasPrefix(r.Address, "confluent_provider_integration") {
+		return fmt.Sprint(r.Values["environment"].([]any)[0].(map[string]any)["id"]) + "/" + r.id()
+	}
+	return r.id()
+}
+
 // state returns the outputs, and what the configuration made.
 func (ws *workspace) state() (outputs map[string]any, made []resource) {
 	ws.t.Helper()
@@ -150,7 +159,7 @@ func (ws *workspace) state() (outputs map[string]any, made []resource) {
 func importBlocks(made []resource) string {
 	var b strings.Builder
 	for _, r := range made {
-		fmt.Fprintf(&b, "import {\n  to = %s\n  id = %q\n}\n\n", r.Address, r.id())
+		fmt.Fprintf(&b, "import {\n  to = %s\n  id = %q\n}\n\n", r.Address, r.importID())
 	}
 	return b.String()
 }

@@ -82,6 +82,9 @@ var (
 	ResourceNotFound = &Code{"resource_not_found", http.StatusNotFound, "Resource Not Found",
 		"The object does not exist, or the caller may not know of it.",
 		"Check the identifier, and list the objects to see which exist.", 0}
+	ProviderIntegrationNotFound = &Code{"provider_integration_not_found", http.StatusNotFound, "Provider Integration Not Found",
+		"The provider integration does not exist in the environment, or the caller may not know of it.",
+		"Check the identifier and the environment, and list the provider integrations of the environment to see which exist.", 404}
 	ServiceAccountNotFound = &Code{"service_account_not_found", http.StatusNotFound, "Service Account Not Found",
 		"The service account does not exist, or the caller may not know of it.",
 		"Check the identifier, and list the service accounts to see which exist.", 0}
@@ -116,7 +119,7 @@ var (
 		"The operation is part of the public API, but this server does not serve it yet.",
 		"See /docs for the operations that are served.", 0}
 	Unavailable = &Code{"service_unavailable", http.StatusServiceUnavailable, "Service Unavailable",
-		"The server cannot reach its database, or is shutting down.",
+		"The server cannot reach its database or another system that the operation needs, or is shutting down.",
 		"Try again as the Retry-After header says; /readyz tells when the server is ready.", 0}
 )
 
@@ -127,7 +130,7 @@ func Codes() []*Code {
 		Unauthenticated,
 		QuotaExceeded,
 		ForbiddenAccess, HTTPSRequired, InsufficientScope, AddressNotAllowed, RoleBindingForbidden, UserUnauthorized,
-		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
+		ProviderIntegrationNotFound, ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,
 		AlreadyExists, InUse,
 		PayloadTooLarge, UnsupportedMediaType, ValidationFailed, TooManyRequests,

@@ -55,6 +55,9 @@ func served(t *testing.T) []asked {
 		for _, action := range k.Actions {
 			out = append(out, asked{id: action.Operation, operation: action.Asks, resources: resources, kind: k})
 		}
+		for _, check := range k.Checks {
+			out = append(out, asked{id: check.Operation, operation: check.Asks, resources: resources, kind: k})
+		}
 	}
 	for _, c := range server.Calls() {
 		if c.Asks != nil {

@@ -118,7 +118,7 @@ var roles = []Role{
 			"Environment": {Describe, "Alter", "Delete", "CreateKafkaCluster", AlterAccess, DescribeAccess},
 			"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "FlinkApiKey": crud, "KsqlApiKey": crud,
 			"IpFilter":            crud,
-			"ProviderIntegration": crud,
+			"ProviderIntegration": {All},
 			"Topic":               {All}, "Cluster": {All}, "CloudCluster": {All}, "SchemaRegistry": {All}, "Subject": {All},
 			"Connector": {All}, "KsqlCluster": {All}, "FlinkRegion": {All}, "ComputePool": {All},
 		},
@@ -173,7 +173,7 @@ var roles = []Role{
 		Within: Grants{
 			Any:              access,
 			"ServiceAccount": {Describe, "Alter", "Delete", "Assign"},
-			"IdentityPool":   {Describe, "Alter", "Delete", "Assign"}, "ProviderIntegration": {Describe, "Assign"},
+			"IdentityPool":   {Describe, "Alter", "Delete", "Assign"}, "ProviderIntegration": {Describe, "Alter", "Delete", "Assign"},
 			"Topic": {All}, "Group": {"Read", Describe, "Delete"}, "TransactionalId": {"Write", Describe},
 			"Subject":     {"Read", "Write", "Delete", "ReadCompatibility", "WriteCompatibility"},
 			"KsqlCluster": {Describe, "Contribute", "Terminate"}, "Connector": {All},

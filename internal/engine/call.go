@@ -13,9 +13,9 @@ import (
 	"github.com/weirhq/weir/internal/operation"
 )
 
-// Call is an operation that is no kind's verb and no action on one object: an
-// exchange, a check, a summary. It takes the same steps as the others, up to
-// the point where Do does what is its own.
+// Call is an operation that is no kind's verb and neither an Action nor a Check
+// of one object: an exchange, a summary. It takes the same steps as the others,
+// up to the point where Do does what is its own.
 type Call struct {
 	// Operation is its id in the table of operations.
 	Operation string

@@ -41,7 +41,7 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		return nil, err
 	}
 	if q.parent != "" {
-		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
+		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.StoreKey(), ID: q.parent}); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				return nil, k.Parent.missing(q.parent)
 			}
@@ -71,7 +71,7 @@ func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
 }
 
 func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
-	if hook := w.New.Kind.Hooks.Locate; hook != nil {
+	if hook := w.New.Kind.hooks().Locate; hook != nil {
 		return hook(ctx, w)
 	}
 	return nil, nil
@@ -81,23 +81,32 @@ func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
 // that is under way and holds its lock. What changes in Private alone is no
 // update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
-	before := o // without quotas nobody looks into it
-	if len(o.Kind.Quotas) > 0 {
-		var err error
-		if before, err = o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored}); err != nil {
-			return err
-		}
+	before, err := e.before(o)
+	if err != nil {
+		return err
 	}
-	if !bytes.Equal(o.render(false), o.stored) {
+	if !bytes.Equal(o.as(o.Kind.stored()).render(false), o.stored) {
 		o.Updated = e.Now().UTC()
 	}
-	return e.keep(ctx, tx, before, o)
+	if err := e.keep(ctx, tx, before, o); err != nil {
+		return err
+	}
+	return e.tellUsages(ctx, tx, o.Org, before, o)
+}
+
+// before is a changed object as it was read, where that matters: to quotas, and
+// to what it referred to. Else nobody looks into it.
+func (e *Engine) before(o *Object) (*Object, error) {
+	if k := o.Kind.stored(); len(k.Quotas) == 0 && !e.users[k] {
+		return o, nil
+	}
+	return o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored})
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
 // store.ErrNotFound.
 func (e *Engine) Lock(ctx context.Context, tx store.Tx, org string, k *Kind, id string) (*Object, error) {
-	row, err := tx.Lock(ctx, org, store.Key{Kind: k.Key(), ID: id})
+	row, err := tx.Lock(ctx, org, store.Key{Kind: k.StoreKey(), ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +132,9 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		case errors.As(err, &taken):
 			return e.conflict(ctx, w, taken)
 		case err != nil:
+			return err
+		}
+		if err := e.tellUsages(ctx, w.Tx, o.Org, nil, o); err != nil {
 			return err
 		}
 		return e.after(ctx, w)
@@ -169,6 +181,9 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 		return nil, err
 	}
 	body = w.New.stored
+	if err := e.tellUsages(ctx, w.Tx, w.New.Org, old, w.New); err != nil {
+		return nil, err
+	}
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
@@ -228,8 +243,8 @@ func replaceable(fields []Field, old Doc) Doc {
 // fill in the rest. Problems found before are reported together with its own.
 func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) error {
 	k := w.New.Kind
-	if k.Hooks.Validate != nil {
-		for _, p := range k.Hooks.Validate(w) {
+	if k.hooks().Validate != nil {
+		for _, p := range k.hooks().Validate(w) {
 			// One entry for each field: what is wrong with it in general says more.
 			if !slices.ContainsFunc(problems, func(known api.Problem) bool { return known.Pointer == p.Pointer }) {
 				problems = append(problems, p)
@@ -243,14 +258,14 @@ func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) e
 	if problems = append(problems, unresolved...); len(problems) > 0 {
 		return api.Invalid(problems...)
 	}
-	if k.Hooks.BeforeWrite != nil {
-		return k.Hooks.BeforeWrite(ctx, w)
+	if k.hooks().BeforeWrite != nil {
+		return k.hooks().BeforeWrite(ctx, w)
 	}
 	return nil
 }
 
 func (e *Engine) after(ctx context.Context, w *Write) error {
-	if hook := w.New.Kind.Hooks.AfterWrite; hook != nil {
+	if hook := w.New.Kind.hooks().AfterWrite; hook != nil {
 		return hook(ctx, w)
 	}
 	return nil
@@ -266,7 +281,7 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 		return nil, err
 	}
 	w.Old = old
-	if retire := q.kind.Hooks.Retire; retire != nil {
+	if retire := q.kind.hooks().Retire; retire != nil {
 		w.New = old.clone()
 		if err := retire(ctx, w); err != nil {
 			return nil, err
@@ -295,7 +310,7 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 		return err
 	}
 	for _, d := range doomed {
-		if hook := d.Kind.Hooks.BeforeDelete; hook != nil {
+		if hook := d.Kind.hooks().BeforeDelete; hook != nil {
 			w := *cause
 			w.Old, w.New = d, nil
 			if err := hook(ctx, &w); err != nil {
@@ -307,15 +322,20 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 			return err
 		}
 	}
+	for _, d := range doomed {
+		if err := e.tellUsages(ctx, cause.Tx, d.Org, d, nil); err != nil {
+			return err
+		}
+	}
 	gone := map[*Kind][]*Object{}
 	for _, d := range doomed {
 		gone[d.Kind] = append(gone[d.Kind], d)
 	}
 	for k, objects := range gone {
-		if k.Hooks.AfterDelete == nil {
+		if k.hooks().AfterDelete == nil {
 			continue
 		}
-		if err := k.Hooks.AfterDelete(ctx, cause, objects); err != nil {
+		if err := k.hooks().AfterDelete(ctx, cause, objects); err != nil {
 			return err
 		}
 	}
@@ -418,14 +438,14 @@ func inUse(w *Write, o, by *Object) error {
 // conflict reports that another object has what must be unique, and where it
 // is, unless that is hidden from the caller.
 func (e *Engine) conflict(ctx context.Context, w *Write, taken *store.ErrTaken) error {
-	o := w.New
-	message := o.Kind.NameTaken
+	o, k := w.New, w.New.Kind.stored()
+	message := k.NameTaken
 	if message == "" || taken.Name == "" {
-		message = fmt.Sprintf("Another %s already has this identity", o.Kind.Name)
+		message = fmt.Sprintf("Another %s already has this identity", k.Name)
 	}
 	problem := api.Problem{Message: message}
-	if o.Kind.UniqueName != "" && taken.Name != "" {
-		problem.Pointer = pointer(o.Kind.UniqueName)
+	if k.UniqueName != "" && taken.Name != "" {
+		problem.Pointer = pointer(k.UniqueName)
 	}
 	conflict := &api.Error{Code: api.AlreadyExists, Problems: []api.Problem{problem}}
 	row, err := w.Tx.Get(ctx, o.Org, taken.By)
@@ -447,6 +467,7 @@ func (e *Engine) conflict(ctx context.Context, w *Write, taken *store.ErrTaken) 
 
 // row is the object as it is stored.
 func (o *Object) row() *store.Row {
+	o = o.as(o.Kind.stored())
 	r := &store.Row{
 		Key: o.Key(), Org: o.Org, Parent: o.Parent,
 		Created: o.Created, Updated: o.Updated,
@@ -464,12 +485,30 @@ func (o *Object) row() *store.Row {
 	return r
 }
 
+// as is the object in another version of its kind.
+func (o *Object) as(k *Kind) *Object {
+	if o.Kind == k {
+		return o
+	}
+	other := *o
+	other.Kind = k
+	return &other
+}
+
 // scope is the CRN that a new object will stand below.
 func (k *Kind) scope(o *Object) crn.CRN {
-	if k.Under != nil {
+	root := OrganizationCRN(o.Org)
+	switch {
+	case k.Under != nil:
 		return k.Under(o)
+	case k.Parent != nil && o.Parent != "":
+		// A parent that cannot be named does not exist; whoever may make such
+		// objects anywhere is told so.
+		if name, err := k.Parent.scope(&Object{Org: o.Org}).Append(k.Parent.Segment, o.Parent); err == nil {
+			return name
+		}
 	}
-	return OrganizationCRN(o.Org)
+	return root
 }
 
 // pointer turns a dotted path into a JSON pointer.

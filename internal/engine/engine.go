@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
@@ -44,8 +45,11 @@ type Config struct {
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys
 	Hasher      authn.Hasher
-	Now         func() time.Time
-	Log         *slog.Logger
+	// Clouds are who this installation is in the public clouds, and what can be
+	// asked there.
+	Clouds cloudaccess.Clouds
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Engine serves kinds.
@@ -56,6 +60,8 @@ type Engine struct {
 	quotas map[string]*Quota
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
+	// users are the kinds whose objects others tell of in their Usages.
+	users map[*Kind]bool
 }
 
 // route is a kind with a verb or an action, or else a call.
@@ -63,6 +69,7 @@ type route struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	check  *Check
 	call   *Call
 }
 
@@ -71,32 +78,45 @@ type route struct {
 func New(c Config) (*Engine, error) {
 	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}}
 	var problems []error
+	serve := func(id string, to route) {
+		if _, dup := e.routes[id]; dup {
+			by := "a call"
+			if to.kind != nil {
+				by = "kind " + to.kind.Key()
+			}
+			problems = append(problems, fmt.Errorf("%s: operation %s is served twice", by, id))
+		}
+		e.routes[id] = to
+	}
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {
 			problems = append(problems, fmt.Errorf("kind %s is listed twice", k.Key()))
 		}
 		e.kinds[k.Key()] = k
 	}
+	e.users = map[*Kind]bool{}
 	for _, k := range c.Kinds {
+		e.users[k] = e.mayUse(k)
 		for verb, id := range k.Operations {
 			if err := k.checkOperation(verb, id); err != nil {
 				problems = append(problems, err)
 				continue
 			}
-			if _, dup := e.routes[id]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), id))
-			}
-			e.routes[id] = route{kind: k, verb: verb}
+			serve(id, route{kind: k, verb: verb})
 		}
 		for i := range k.Actions {
 			a := &k.Actions[i]
 			if op, ok := operation.ByID(a.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+"/{id}") {
 				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its objects", k.Key(), a.Operation))
 			}
-			if _, dup := e.routes[a.Operation]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), a.Operation))
+			serve(a.Operation, route{kind: k, verb: act, action: a})
+		}
+		for i := range k.Checks {
+			c := &k.Checks[i]
+			if op, ok := operation.ByID(c.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+":") {
+				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its collection", k.Key(), c.Operation))
 			}
-			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
+			serve(c.Operation, route{kind: k, verb: Checking, check: c})
 		}
 		problems = append(problems, e.checkFields(k)...)
 		problems = append(problems, e.addQuotas(k)...)
@@ -105,10 +125,7 @@ func New(c Config) (*Engine, error) {
 		if err := call.check(); err != nil {
 			problems = append(problems, err)
 		}
-		if _, dup := e.routes[call.Operation]; dup {
-			problems = append(problems, fmt.Errorf("operation %s is served twice", call.Operation))
-		}
-		e.routes[call.Operation] = route{verb: act, call: call}
+		serve(call.Operation, route{verb: act, call: call})
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
@@ -172,6 +189,15 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if f == nil || f.Type != Reference || !f.Required || !f.Immutable || k.Parent == nil {
 			problems = append(problems, fmt.Errorf("kind %s: the parent field %s must be a required, immutable reference, and Parent its kind", k.Key(), k.ParentField))
 		}
+	}
+	if f := k.field(k.Usages); k.Usages != "" && (f == nil || !f.ReadOnly || f.Type != Array || f.Items == nil || f.Items.Type != String) {
+		problems = append(problems, fmt.Errorf("kind %s: the field %s of usages must be read-only and an array of texts", k.Key(), k.Usages))
+	}
+	if k.ParentParameter != "" && k.ParentField == "" {
+		problems = append(problems, fmt.Errorf("kind %s: the parameter %s names a parent, and the body names none", k.Key(), k.ParentParameter))
+	}
+	if k.Of != nil && (k.Of.Of != nil || e.kinds[k.Of.Key()] != k.Of || k.Operations[Update] != "" || len(k.Actions) > 0 || k.Segment != k.Of.Segment || k.ID != k.Of.ID || k.Parent != k.Of.Parent || k.Resource != k.Of.Resource) {
+		problems = append(problems, fmt.Errorf("kind %s: another version of %s must name the same objects and has no update, and both must be in the table", k.Key(), k.Of.Key()))
 	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))

@@ -69,7 +69,7 @@ type Field struct {
 	PatternHint string
 	// Enum lists the allowed values of a String; empty means any.
 	Enum []string
-	// Default is what create takes when the field is absent.
+	// Default is what create takes when the field is absent. Null is no absence.
 	Default any
 	// Format is the OpenAPI format.
 	Format string
@@ -145,6 +145,10 @@ type ReferenceTo struct {
 	Kinds []string
 	// OnDelete says what the deletion of the target does.
 	OnDelete OnDelete
+	// Asks is the operation that whoever makes the reference must be permitted on
+	// the target, such as Assign; "" asks for nothing. A target that they may not
+	// even know of is one that does not exist.
+	Asks string
 	// Typed references carry api_version and kind (the vendor's
 	// ObjectReference beside GlobalObjectReference).
 	Typed bool

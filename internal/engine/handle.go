@@ -25,6 +25,7 @@ type request struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	check  *Check
 	id     string
 	parent string
 	query  url.Values
@@ -54,7 +55,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -134,26 +135,39 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	if q.verb == List {
 		return e.list(ctx, q)
 	}
+	if q.check != nil {
+		return e.check(ctx, q)
+	}
+	if err := q.nameParent(); err != nil {
+		return nil, err
+	}
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
+	var found *Object
 	if q.verb != Create {
 		from, err := e.reader(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id)
+		var row *store.Row
 		stored := o == nil
 		if stored && err == nil {
-			o, _, err = e.load(ctx, from.Get, q)
+			o, row, err = e.load(ctx, from.Get, q)
 		}
 		if err != nil {
 			return nil, err
 		}
+		found = o
 		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
 		if q.verb == Read {
-			return &Answer{Status: q.op.Success, Body: o.stored}, nil
+			body := o.stored
+			if stored {
+				body, err = q.kind.document(row)
+			}
+			return &Answer{Status: q.op.Success, Body: body}, err
 		}
 		if !stored {
 			return nil, api.New(api.BadRequest, fmt.Sprintf("The %s '%s' is built in; it cannot be changed or deleted", q.kind.Name, q.id))
@@ -162,7 +176,10 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
 		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC()}
-		var err error
+		err := e.lockUsed(ctx, tx, q, found)
+		if err != nil {
+			return err
+		}
 		switch q.verb {
 		case Create:
 			answer, err = e.create(ctx, q, w)
@@ -179,6 +196,41 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	return answer, nil
 }
 
+// check looks at the object that the body names.
+func (e *Engine) check(ctx context.Context, q *request) (*Answer, error) {
+	body, problems := merge(q.check.fields(q.kind), nil, q.body, "")
+	if len(problems) > 0 {
+		return nil, api.Invalid(problems...)
+	}
+	q.id = body.String("id")
+	if q.kind.ParentField != "" {
+		q.parent = body.String(q.kind.ParentField + ".id")
+	}
+	o, _, err := e.load(ctx, e.Store.Get, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.authorize(q, o, q.check.Asks); err != nil {
+		return nil, err
+	}
+	if err := q.check.Run(ctx, e, o, body); err != nil {
+		return nil, err
+	}
+	return &Answer{Status: q.op.Success}, nil
+}
+
+// nameParent reads the parameter that names the parent of the object.
+func (q *request) nameParent() error {
+	name := q.kind.ParentParameter
+	if name == "" || q.verb != Read && q.verb != Delete {
+		return nil
+	}
+	if q.parent = q.query.Get(name); q.parent == "" {
+		return api.BadParameter(api.InvalidParameter, name, "The parameter '"+name+"' is required: the ID of the "+q.kind.Parent.Name+" that the "+q.kind.Name+" is in")
+	}
+	return nil
+}
+
 // asks is the operation that the request asks permission for.
 func (q *request) asks() string {
 	if q.action != nil {
@@ -189,7 +241,7 @@ func (q *request) asks() string {
 
 // load reads the object that the path names with get: Store.Get, or Tx.Lock.
 func (e *Engine) load(ctx context.Context, get func(context.Context, string, store.Key) (*store.Row, error), q *request) (*Object, *store.Row, error) {
-	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.Key(), ID: q.id})
+	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.StoreKey(), ID: q.id})
 	if errors.Is(err, store.ErrNotFound) || err == nil && q.parent != "" && row.Parent != q.parent {
 		return nil, nil, q.kind.missing(q.id)
 	}

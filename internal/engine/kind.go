@@ -26,6 +26,13 @@ type Kind struct {
 	// Description says in a sentence or two what the kind is, for the API
 	// reference.
 	Description string
+	// Of makes this another version of that kind, over the same objects: what is
+	// made through one is there through the other. Objects are stored as
+	// documents of that kind, so a read or a list of this version decodes each
+	// object once. That kind's hooks, links and unique names hold for both; ID,
+	// Segment, Parent and Resource must be the same, and its fields are some of
+	// that kind's. It has no update.
+	Of *Kind
 	// Path is the path of the collection. Where the kind has a Parent, the
 	// one {parameter} in it is the parent's ID.
 	Path string
@@ -36,8 +43,8 @@ type Kind struct {
 	// ID is the shape of new identifiers.
 	ID IDShape
 	// Segment is the key of the kind's own segment in CRNs. Under tells what
-	// the segment stands below: nil for the organization, else a function of
-	// the object.
+	// the segment stands below; nil means below the Parent, which itself stands
+	// below the organization then, and for kinds without one the organization.
 	Segment string
 	Under   func(o *Object) crn.CRN
 	// Parent is the kind that contains this one, or nil.
@@ -45,6 +52,10 @@ type Kind struct {
 	// ParentField is the field of the body that names the parent, for kinds
 	// whose path does not; it must be a required, immutable reference.
 	ParentField string
+	// ParentParameter is the query parameter by which read and delete must name
+	// the parent, for kinds with a ParentField; "" for none. An object in
+	// another parent is missing then. Links to the object have the parameter.
+	ParentParameter string
 	// Source computes the objects, for kinds that are not stored: these can be
 	// listed and read, and nothing else.
 	Source Source
@@ -107,6 +118,13 @@ type Kind struct {
 	Codes map[Verb][]*api.Code
 	// Actions are operations on one object beside the five verbs.
 	Actions []Action
+	// Checks are operations that look at one object, which their body names, and
+	// change nothing.
+	Checks []Check
+	// Usages is the field, read-only and an array of texts, that lists the names
+	// of what holds the object in place: of all with a reference to it that
+	// restricts. The engine keeps it; new objects have what BeforeWrite sets.
+	Usages string
 	// Links returns the references that the object makes in plain text fields
 	// (a principal, a pattern); most kinds have none.
 	Links func(o *Object) []Link
@@ -137,6 +155,32 @@ type Action struct {
 	Fields []Field
 	// Apply changes w.New as the body says.
 	Apply func(ctx context.Context, w *Write, body Doc) error
+}
+
+// Check is an operation that looks at one object and changes nothing. The body
+// names the object by its property id and, where the kind has a ParentField, its
+// parent by that.
+type Check struct {
+	// Operation is its id in the table of operations.
+	Operation string
+	// Asks is the operation that permission is asked for.
+	Asks string
+	// Fields are what the body may hold beside.
+	Fields []Field
+	// Run returns nil when all is well, or what is wrong as an *api.Error. It
+	// runs outside of any transaction and may ask other systems, for as long as
+	// the request lasts.
+	Run func(ctx context.Context, e *Engine, o *Object, body Doc) error
+}
+
+// fields are all that the body of a check may hold.
+func (c *Check) fields(k *Kind) []Field {
+	out := []Field{{Name: "id", Required: true, MinLength: 1, MaxLength: MaxID, Description: "The ID of the " + k.Name + "."}}
+	if k.ParentField != "" {
+		parent := *k.field(k.ParentField)
+		out = append(out, parent)
+	}
+	return append(out, c.Fields...)
 }
 
 // Permission is an operation on a resource type.
@@ -171,6 +215,9 @@ type Hooks struct {
 	BeforeWrite func(ctx context.Context, w *Write) error
 	// AfterWrite runs after the object is written; it may write others.
 	AfterWrite func(ctx context.Context, w *Write) error
+	// Used runs when the Usages of the object have changed, and fills in what
+	// follows from it.
+	Used func(o *Object)
 	// BeforeDelete runs before the object w.Old goes, by its own deletion or
 	// by a cascade; an error refuses the deletion.
 	BeforeDelete func(ctx context.Context, w *Write) error
@@ -211,18 +258,32 @@ const (
 	Read   Verb = "read"
 	Update Verb = "update"
 	Delete Verb = "delete"
-	// act is an Action.
-	act Verb = "act"
+	// act is an Action, Checking a Check.
+	act      Verb = "act"
+	Checking Verb = "check"
 )
 
-// Key is the kind's name in the store: "iam/v2.ServiceAccount".
+// Key is the kind's name: "iam/v2.ServiceAccount".
 func (k *Kind) Key() string { return k.APIVersion() + "." + k.Name }
+
+// StoreKey is the name that its objects have in the store, and in references.
+func (k *Kind) StoreKey() string { return k.stored().Key() }
+
+// stored is the kind whose documents are stored.
+func (k *Kind) stored() *Kind {
+	if k.Of != nil {
+		return k.Of
+	}
+	return k
+}
 
 // APIVersion is the api_version of its objects: "iam/v2".
 func (k *Kind) APIVersion() string { return k.Group + "/" + k.Version }
 
 // ListKind is the kind of its lists: "ServiceAccountList".
 func (k *Kind) ListKind() string { return k.Name + "List" }
+
+func (k *Kind) hooks() *Hooks { return &k.stored().Hooks }
 
 func (k *Kind) pageSize() PageSize {
 	if k.PageSize == (PageSize{}) {
@@ -274,6 +335,12 @@ func (k *Kind) permission(v Verb) Permission {
 	}
 	return Permission{k.asks(v), k.Resource}
 }
+
+// indexed reports whether lists find what the caller may see by the names that
+// a role can be bound to: of kinds that live in another object, or that say
+// themselves what they are about. What stands directly below the organization
+// is found by its ID.
+func (k *Kind) indexed() bool { return k.Guards != nil || k.Parent != nil }
 
 // guards returns what the questions about the object are asked of.
 func (k *Kind) guards(v Verb, o *Object) []Guard {

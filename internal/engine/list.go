@@ -24,7 +24,7 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 	}
-	query := store.Query{Org: q.caller.Org, Kind: k.Key(), Visible: k.Visible(q.caller), Except: q.keptFrom()}
+	query := store.Query{Org: q.caller.Org, Kind: k.StoreKey(), Visible: k.Visible(q.caller), Except: q.keptFrom()}
 	filters, err := k.filters(q.query)
 	if err != nil {
 		return nil, err
@@ -76,6 +76,11 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range rows {
+		if rows[i].Body, err = k.document(&rows[i]); err != nil {
+			return nil, err
+		}
+	}
 	return &Answer{Status: q.op.Success, Body: renderList(k, meta, rows)}, nil
 }
 
@@ -83,7 +88,7 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 // caller may not know of.
 func (e *Engine) checkParent(ctx context.Context, q *request) error {
 	k := q.kind.Parent
-	row, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: k.Key(), ID: q.parent})
+	row, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: k.StoreKey(), ID: q.parent})
 	if errors.Is(err, store.ErrNotFound) {
 		return k.missing(q.parent)
 	}
@@ -102,8 +107,7 @@ func (e *Engine) checkParent(ctx context.Context, q *request) error {
 
 // collection is the path of the list as requested, its parent filled in.
 func (q *request) collection() string {
-	path := (&Object{Kind: q.kind, Parent: q.parent}).Path()
-	return strings.TrimSuffix(path, "/")
+	return (&Object{Kind: q.kind, Parent: q.parent}).collection()
 }
 
 // Visible says, for the store, what of the kind the caller may see; nil is
@@ -118,9 +122,9 @@ func (k *Kind) Visible(caller *authn.Caller) []store.Condition {
 			v.Scopes = []string{OrganizationCRN(caller.Org).String()}
 		}
 		switch {
-		case k.Guards != nil && len(v.Scopes) > 0:
+		case k.indexed() && len(v.Scopes) > 0:
 			conditions = append(conditions, guardCondition(resource, v.Scopes))
-		case k.Guards == nil && len(v.IDs) > 0:
+		case !k.indexed() && len(v.IDs) > 0:
 			conditions = append(conditions, store.Condition{Field: store.FieldID, Values: v.IDs})
 		}
 	}
@@ -156,7 +160,7 @@ func guardCondition(resource string, scopes []string) store.Condition {
 
 // column is where the store finds a filterable field.
 func (k *Kind) column(path string) string {
-	if path == k.UniqueName {
+	if path == k.stored().UniqueName {
 		return store.FieldName
 	}
 	return path
@@ -306,7 +310,7 @@ func listMeta(ctx context.Context, q *request, from reader, query store.Query, a
 	return b.Bytes(), nil
 }
 
-// renderList joins stored documents: nothing is decoded for a list.
+// renderList joins documents: nothing is decoded for a list.
 func renderList(k *Kind, meta []byte, rows []store.Row) []byte {
 	size := 256 + len(meta)
 	for i := range rows {

@@ -143,11 +143,17 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 			o.AddParameter(p)
 		}
 	}
+	if k.ParentParameter != "" && (verb == Read || verb == Delete) {
+		o.AddParameter(openapi3.NewQueryParameter(k.ParentParameter).WithRequired(true).WithSchema(openapi3.NewStringSchema()).
+			WithDescription("The ID of the " + k.Parent.Name + " that the " + k.Name + " is in."))
+	}
 	addParameters(o, k.Parameters[verb])
 	var body *openapi3.SchemaRef
 	switch {
 	case to.action != nil:
 		body = d.structure(to.action.Fields, created).NewRef()
+	case to.check != nil:
+		body = d.structure(to.check.fields(k), created).NewRef()
 	case verb == Create || verb == Update:
 		body = d.kindSchema(k, shapeOf(verb, op))
 	}
@@ -213,6 +219,9 @@ func (to route) description(op operation.Operation) string {
 	if to.action != nil {
 		permission.Operation = to.action.Asks
 	}
+	if to.check != nil {
+		permission.Operation = to.check.Asks
+	}
 	on := "`" + permission.Resource + "`"
 	if len(to.kind.GuardedAs) > 0 {
 		on = "what it is about (`" + strings.Join(to.kind.GuardedAs, "`, `") + "`)"
@@ -242,6 +251,8 @@ func (to route) description(op operation.Operation) string {
 			"Null clears a property that may be absent; an array is replaced whole." + needs
 	case act:
 		return "Changes the object as the body says." + needs
+	case Checking:
+		return "Checks the object that the body names, and changes nothing." + needs
 	default:
 		return "Deletes the object, and what belongs to it or cannot be without it." + needs
 	}

@@ -71,7 +71,7 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	if k.Parent != nil && strings.Contains(k.Path, "{") {
 		codes = append(codes, k.Parent.missing("").Code)
 	}
-	if len(k.Parameters[verb]) > 0 {
+	if len(k.Parameters[verb]) > 0 || k.ParentParameter != "" && (verb == Read || verb == Delete) {
 		codes = append(codes, api.InvalidParameter)
 	}
 	if verb == List {
@@ -85,6 +85,9 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 				codes = append(codes, c)
 			}
 		}
+	}
+	if verb == Checking {
+		codes = append(codes, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
 	}
 	if verb == Delete {
 		codes = append(codes, api.InUse)

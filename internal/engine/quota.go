@@ -183,7 +183,7 @@ func (o *Object) shares() []store.Share {
 		return nil
 	}
 	var out []store.Share
-	for _, q := range o.Kind.Quotas {
+	for _, q := range o.Kind.stored().Quotas {
 		if c, counts := q.Counter(o); counts {
 			out = append(out, store.Share{Counter: c, Limit: q.Limit})
 		}

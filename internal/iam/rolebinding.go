@@ -155,8 +155,9 @@ func bindingLinks(o *engine.Object) []engine.Link {
 // keptKinds are the kinds that Weir keeps, by their key in CRNs: what a
 // binding names of these must exist.
 var keptKinds = map[string]string{
-	"environment":     "org/v2.Environment",
-	"service-account": serviceAccountID.Key,
+	"environment":          "org/v2.Environment",
+	"provider-integration": "pim/v2.Integration",
+	"service-account":      serviceAccountID.Key,
 }
 
 // onOrganizationOrEnvironment reports whether the role is bound to the
@@ -227,13 +228,18 @@ func grant(ctx context.Context, w *engine.Write) error {
 	} else if err != nil {
 		return err
 	}
+	// From the outermost, as deletions lock.
+	c := engine.OrganizationCRN(o.Org)
 	for s := range pattern.Segments() {
-		key := keptKinds[s.Key]
-		if key == "" {
+		if s.Key == string(authz.Organization) {
 			continue
 		}
-		if _, err := w.Tx.Pin(ctx, o.Org, store.Key{Kind: key, ID: s.Value}); errors.Is(err, store.ErrNotFound) {
-			return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' names the %s '%s', which does not exist", s.Key, s.Value))
+		if c, err = c.Append(s.Key, s.Value); err != nil {
+			break // the beginning of a name, at the end of a pattern
+		}
+		if err := pinNamed(ctx, w, c); errors.Is(err, store.ErrNotFound) {
+			last := c.Last()
+			return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' names the %s '%s', which does not exist", last.Key, last.Value))
 		} else if err != nil {
 			return err
 		}
@@ -242,6 +248,26 @@ func grant(ctx context.Context, w *engine.Write) error {
 		return mustControl(ctx, w, pattern.Last().Value)
 	}
 	return nil
+}
+
+// pinNamed pins the object with the name, where it is of a kind that Weir keeps.
+// An object of that ID with another name, such as one in another environment,
+// is not it.
+func pinNamed(ctx context.Context, w *engine.Write, name crn.CRN) error {
+	last := name.Last()
+	k := w.Engine.Kind(keptKinds[last.Key])
+	if k == nil {
+		return nil
+	}
+	row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Key(), ID: last.Value})
+	if err != nil {
+		return err
+	}
+	o, err := k.Decode(row)
+	if err == nil && k.CRN(o) != name {
+		err = store.ErrNotFound
+	}
+	return err
 }
 
 func oneOf(scopes []authz.Scope) string {

@@ -51,7 +51,7 @@ var grantings = []granting{
 		[]string{
 			"EnvironmentAdmin", "/environment=ENV1", "FlinkAdmin", "/environment=ENV1", "CloudClusterAdmin", "/environment=ENV1/cloud-cluster=lkc-1",
 			"ResourceOwner", topics + "*", "DeveloperRead", topics + "a*", "ResourceOwner", "/environment=ENV1/schema-registry=lsrc-1/subject=*",
-			"Assigner", "/environment=ENV1/provider-integration=cspi-1",
+			"Assigner", "/environment=ENV1/provider-integration=CSPI", "ResourceOwner", "/environment=ENV1/provider-integration=CSPI",
 		},
 		[]string{"ResourceOwner", "/service-account=MINE", "Assigner", "/service-account=WEAK"},
 	},
@@ -87,6 +87,12 @@ var grantings = []granting{
 		[]string{"ResourceOwner", "/service-account=MINE", "Assigner", "/service-account=MINE"},
 		[]string{"ResourceOwner", "/service-account=WEAK", "Assigner", "/service-account=WEAK", "EnvironmentAdmin", "/environment=ENV1"},
 	},
+	{
+		"ResourceOwner", "/environment=ENV1/provider-integration=CSPI",
+		[]string{"ResourceOwner", "/environment=ENV1/provider-integration=CSPI", "Assigner", "/environment=ENV1/provider-integration=CSPI"},
+		[]string{"EnvironmentAdmin", "/environment=ENV1"},
+	},
+	{"Assigner", "/environment=ENV1/provider-integration=CSPI", nil, []string{"Assigner", "/environment=ENV1/provider-integration=CSPI"}},
 	{"Assigner", "/service-account=MINE", nil, []string{"Assigner", "/service-account=MINE", "ResourceOwner", "/service-account=MINE"}},
 	{"KsqlAdmin", "/environment=ENV1/cloud-cluster=lkc-1/ksql=lksqlc-1", nil, []string{"KsqlAdmin", "/environment=ENV1/cloud-cluster=lkc-1/ksql=lksqlc-1"}},
 	{"BillingAdmin", "", nil, []string{"BillingAdmin", ""}},
@@ -118,12 +124,13 @@ func TestGranting(t *testing.T) {
 	s := newScene(w)
 	env1, env2 := s.environment(t), s.environment(t)
 	boss, bystander := s.account(t), s.account(t)
+	integration := create(t, s.admin, integrations, integrationIn(env1))
 	s.bind(t, boss, "OrganizationAdmin", s.root)
 	for _, g := range grantings {
 		t.Run(g.role+" "+g.bound, func(t *testing.T) {
 			mine, weak := s.account(t), s.account(t)
 			name := func(below string) string {
-				return s.root + strings.NewReplacer("ENV1", env1, "ENV2", env2, "MINE", mine, "WEAK", weak, "BOSS", boss).Replace(below)
+				return s.root + strings.NewReplacer("ENV1", env1, "ENV2", env2, "MINE", mine, "WEAK", weak, "BOSS", boss, "CSPI", integration).Replace(below)
 			}
 			c := s.holder(t, g.role, name(g.bound))
 			cannot := g.cannot

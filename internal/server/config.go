@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/mail"
 )
 
@@ -60,6 +61,8 @@ type Config struct {
 	// SessionTokenLife is how long the token of a session is good; zero means
 	// signin.TokenLife. It is for tests and no setting.
 	SessionTokenLife time.Duration
+	// Clouds are who Weir is in the public clouds, and which of them are asked.
+	Clouds cloudaccess.Options
 
 	Bootstrap bootstrap.Options
 }
@@ -107,6 +110,9 @@ func (c Config) Check() error {
 		if _, err := mail.NewSMTP(c.SMTPURL, c.MailFrom); err != nil {
 			return fmt.Errorf("--smtp-url, --mail-from: %w", err)
 		}
+	}
+	if err := c.Clouds.Check(); err != nil {
+		return err
 	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/pim"
 	"github.com/weirhq/weir/internal/quota"
 )
 
@@ -28,6 +29,8 @@ func Kinds() []*engine.Kind {
 		partner.Entitlement,
 		partner.Organization,
 		partner.Partner,
+		pim.IntegrationV1,
+		pim.Integration,
 		quota.Applied,
 		quota.Scope,
 		iam.Session,

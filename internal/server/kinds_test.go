@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weirhq/weir/internal/engine"
@@ -75,7 +76,7 @@ var specs = map[string]enginetest.Spec{
 		Only: map[string]string{
 			"principal": "the principal must exist", "role_name": "the roles are a list of their own", "crn_pattern": "what is named must exist",
 		},
-		Query: func(c *enginetest.Client) url.Values {
+		Query: func(_ *testing.T, c *enginetest.Client) url.Values {
 			return url.Values{"crn_pattern": {"crn://confluent.cloud/organization=" + c.Organization + "/*"}}
 		},
 	},
@@ -118,9 +119,38 @@ var specs = map[string]enginetest.Spec{
 	"partner/v2.Organization": {
 		Make: func(t *testing.T, c *enginetest.Client, _ int) string { return signedUp(t, c) },
 	},
+	"pim/v1.Integration": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("integration %d", n), "provider": []string{"AWS", "aws"}[n%2],
+				"config":      map[string]any{"kind": "AwsIntegrationConfig", "customer_iam_role_arn": customerRole(n)},
+				"environment": map[string]any{"id": sharedEnvironment(t, c)},
+			}
+		},
+		Only: map[string]string{
+			"provider": "this version makes integrations with AWS alone", "config.kind": "it follows from the provider",
+		},
+		Query: inSharedEnvironment,
+	},
+	"pim/v2.Integration": {
+		Body: func(t *testing.T, c *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("integration %d", n), "provider": []string{"gcp", "AZURE", "aws", "GCP", "azure", "AWS"}[n%6],
+				"environment": map[string]any{"id": sharedEnvironment(t, c)},
+			}
+		},
+		Omit: func() map[string]string {
+			const reason = "it is set once, in a draft, and differs from cloud to cloud"
+			return map[string]string{
+				"config": reason, "config.kind": reason, "config.customer_iam_role_arn": reason,
+				"config.customer_google_service_account": reason, "config.customer_azure_tenant_id": reason,
+			}
+		}(),
+		Query: inSharedEnvironment,
+	},
 	"service-quota/v1.AppliedQuota": {
 		Make:  func(*testing.T, *enginetest.Client, int) string { return "iam.max_environments.per_org" },
-		Query: func(*enginetest.Client) url.Values { return url.Values{"scope": {"ORGANIZATION"}} },
+		Query: func(*testing.T, *enginetest.Client) url.Values { return url.Values{"scope": {"ORGANIZATION"}} },
 		Omit: map[string]string{
 			"environment": "of another scope", "network": "of another scope", "kafka_cluster": "of another scope",
 			"identity_provider": "of another scope", "certificate_authority": "of another scope",
@@ -149,6 +179,26 @@ func ofPartners(k *engine.Kind) bool {
 // ofOrganizations are the kinds of the table whose objects belong to
 // organizations.
 func ofOrganizations() []*engine.Kind { return slices.DeleteFunc(server.Kinds(), ofPartners) }
+func customerRole(n int) string       { return fmt.Sprintf("arn:aws:iam::111122223333:role/customer-%d", n) }
+
+// shared are the environments that objects of kinds in an environment are made
+// in, by the organization: a list shows those of one.
+var shared sync.Map
+
+// sharedEnvironment returns the ID of the organization's environment for such
+// objects, made by the first who asks.
+func sharedEnvironment(t *testing.T, c *enginetest.Client) string {
+	t.Helper()
+	v, _ := shared.LoadOrStore(c.Organization, sync.OnceValue(func() string {
+		return create(t, c, "/org/v2/environments", map[string]any{"display_name": fmt.Sprintf("shared by objects %d", made.Add(1))})
+	}))
+	return v.(func() string)()
+}
+
+func inSharedEnvironment(t *testing.T, c *enginetest.Client) url.Values {
+	t.Helper()
+	return url.Values{"environment": {sharedEnvironment(t, c)}}
+}
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
 

@@ -124,6 +124,9 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.engine.Admit = s.limits.admit
 	s.engine.Client = s.proxies.Client
+	if s.engine.Clouds, err = s.config.Clouds.Open(ctx); err != nil {
+		return err
+	}
 	sender, err := s.mailSender()
 	if err != nil {
 		return err

@@ -138,7 +138,7 @@ func unused(k *engine.Kind, id string) string {
 // rows reads everything of a kind in an organization, private bytes included.
 func (w *wall) rows(t *testing.T, organization string, k *engine.Kind) []store.Row {
 	t.Helper()
-	rows, err := w.Engine.Store.List(t.Context(), store.Query{Org: organization, Kind: k.Key(), Limit: 10_000})
+	rows, err := w.Engine.Store.List(t.Context(), store.Query{Org: organization, Kind: k.StoreKey(), Limit: 10_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,6 +262,9 @@ func (w *wall) each(t *testing.T, f func(op operation.Operation, k *engine.Kind)
 		for _, a := range k.Actions {
 			kinds[a.Operation] = k
 		}
+		for _, c := range k.Checks {
+			kinds[c.Operation] = k
+		}
 	}
 	for _, op := range operation.All() {
 		called := slices.ContainsFunc(server.Calls(), func(c *engine.Call) bool { return c.Operation == op.ID })
@@ -348,14 +351,23 @@ func TestWall(t *testing.T) {
 // the operation would take, and some that it would not.
 func (w *wall) operates(t *testing.T, c *enginetest.Client, op operation.Operation, k *engine.Kind, row store.Row) {
 	t.Helper()
+	path := fill(op.Path, row)
+	if k.ParentParameter != "" && (op.ID == k.Operations[engine.Read] || op.ID == k.Operations[engine.Delete]) {
+		path += "?" + url.Values{k.ParentParameter: {row.Parent}}.Encode()
+	}
+	checks := slices.ContainsFunc(k.Checks, func(c engine.Check) bool { return c.Operation == op.ID })
 	bodies := []any{nil}
 	if op.Method != http.MethodGet && op.Method != http.MethodDelete {
-		bodies = []any{document(t, k, row), map[string]any{}, map[string]any{"display_name": "", "filter": 7}}
+		whole := document(t, k, row)
+		if checks {
+			whole["id"] = row.ID
+		}
+		bodies = []any{whole, map[string]any{}, map[string]any{"display_name": "", "filter": 7}}
 	}
 	for _, body := range bodies {
-		a := w.compare(t, c, op.Method, fill(op.Path, row), body)
-		if strings.Contains(op.Path, "{id}") && a.Status < 400 {
-			t.Errorf("%s %s succeeds: %s", op.Method, fill(op.Path, row), a.Raw)
+		a := w.compare(t, c, op.Method, path, body)
+		if (checks || strings.Contains(op.Path, "{id}")) && a.Status < 400 {
+			t.Errorf("%s %s succeeds: %s", op.Method, path, a.Raw)
 		}
 	}
 }
@@ -368,10 +380,10 @@ func (w *wall) lists(t *testing.T, c *enginetest.Client, op operation.Operation,
 		path := fill(op.Path, row)
 		base := url.Values{}
 		if spec := specs[k.Key()]; spec.Query != nil {
-			base = spec.Query(w.Client(w.Other))
+			base = spec.Query(t, w.Client(w.Other))
 			// The same of one's own organization shows what is here, and nothing
 			// of what is there.
-			own := spec.Query(w.admin)
+			own := spec.Query(t, w.admin)
 			_, raw := pagesOf(t, c, path+"?page_size=100&"+own.Encode())
 			w.tellsNothing(t, op.ID, "", enginetest.Answer{Raw: []byte(raw)})
 		}

@@ -133,11 +133,11 @@ func issue(ctx context.Context, e *engine.Engine, tx store.Tx, organization, own
 // serve starts a server with the kinds given in place of its own.
 func serve(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time) *enginetest.World {
 	t.Helper()
-	return serveOn(t, databaseURL, kinds, now, func(s store.Store) store.Store { return s })
+	return serveWith(t, databaseURL, kinds, now, func(*engine.Engine) {})
 }
 
-// serveOn is serve with a store that the test puts before the server's own.
-func serveOn(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time, before func(store.Store) store.Store) *enginetest.World {
+// serveWith is serve with an engine that the test changes before it answers.
+func serveWith(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time, change func(*engine.Engine)) *enginetest.World {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := server.Open(ctx, server.Config{
@@ -154,7 +154,7 @@ func serveOn(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() 
 		stop()
 		t.Fatal(err)
 	}
-	s.Engine().Store = before(s.Engine().Store)
+	change(s.Engine())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	t.Cleanup(func() {

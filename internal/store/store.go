@@ -71,15 +71,19 @@ const (
 	FieldParent = "parent"
 )
 
-// Condition holds for a row whose Field has one of Values, or begins with one
-// of Prefixes, byte for byte. With neither it holds for no row. Prefixes are
-// for entries: no column begins with any of them, and nothing does with a
-// prefix that is no text (see the package comment), be it cut off in the midst
-// of a character. The prefix "" holds for every row with an entry of the field.
+// Condition holds for a row whose Field has one of Values, begins with one of
+// Prefixes, or has Contains in it, byte for byte. With none of these it holds
+// for no row. Prefixes and Contains are for entries: no column matches them,
+// and nothing does that is no text (see the package comment), be it cut off in
+// the midst of a character. The prefix "" holds for every row with an entry of
+// the field.
 type Condition struct {
 	Field    string
 	Values   []string
 	Prefixes []string
+	// Contains is a part of the value; "" is none. No index finds it: a list that
+	// nothing else narrows looks at every row of the kind.
+	Contains string
 }
 
 // Query selects live rows of one kind in one organization.

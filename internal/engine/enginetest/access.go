@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authz"
@@ -119,7 +120,7 @@ func (r *tester) testNoRole(t *testing.T) {
 					c.Do(t, op.Method, path, nil).WantCode(t, missing(r.k.Parent, r.parent))
 					return
 				}
-				for _, p := range r.walk(t, c, r.at(c, r.parent, nil)) {
+				for _, p := range r.walk(t, c, r.at(t, c, r.parent, nil)) {
 					if slices.Contains(p.ids, id) {
 						t.Errorf("a caller without a role sees %s in the list", id)
 					}
@@ -272,6 +273,53 @@ func (r *tester) testActions(t *testing.T) {
 	}
 }
 
+// testChecks tries the operations that look at an object as who may not, and on
+// what is not there. What they find is for the kind's own tests.
+func (r *tester) testChecks(t *testing.T) {
+	for _, check := range r.k.Checks {
+		op, ok := operation.ByID(check.Operation)
+		if !ok {
+			t.Fatalf("there is no operation %s", check.Operation)
+		}
+		id := r.object(t, r.admin)
+		before := r.hidden(t, r.admin, id)
+		naming := func(id string) map[string]any {
+			body := map[string]any{"id": id}
+			if r.k.ParentField != "" {
+				body[r.k.ParentField] = map[string]any{"id": r.within}
+			}
+			return body
+		}
+		for _, c := range []*Client{r.nobody, r.member, r.other} {
+			c.Do(t, op.Method, op.Path, naming(id)).WantCode(t, missing(r.k, id))
+		}
+		r.Client(Caller{}).Do(t, op.Method, op.Path, naming(id)).WantCode(t, api.Unauthenticated)
+		for _, nowhere := range strange {
+			if utf8.ValidString(nowhere) && nowhere != "\x00" && len(nowhere) <= engine.MaxID {
+				r.admin.Do(t, op.Method, op.Path, naming(nowhere)).WantCode(t, missing(r.k, nowhere))
+			}
+		}
+		if r.k.ParentField != "" {
+			elsewhere := naming(id)
+			elsewhere[r.k.ParentField] = map[string]any{"id": r.k.Parent.ID.New()}
+			r.admin.Do(t, op.Method, op.Path, elsewhere).WantCode(t, missing(r.k, id))
+		}
+		for _, p := range settable(check.Fields) {
+			for _, w := range wrong(p.Field) {
+				a := r.admin.Do(t, op.Method, op.Path, with(naming(id), p.path, w.value)).WantCode(t, api.ValidationFailed)
+				if !slices.Contains(a.sources("pointer"), p.pointer()+w.suffix) {
+					t.Errorf("%s: pointers are %q", op.ID, a.sources("pointer"))
+				}
+			}
+		}
+		for name := range naming(id) {
+			r.admin.Do(t, op.Method, op.Path, without(naming(id), name)).WantInvalid(t, "/"+name)
+		}
+		r.admin.Do(t, op.Method, op.Path, "{").WantCode(t, api.MalformedRequest)
+		r.checkUnchanged(t, id, before)
+	}
+}
+
 // testWall is about the administrator of another organization, who cannot see,
 // list, change or delete an object, nor learn that there is one.
 func (r *tester) testWall(t *testing.T) {
@@ -345,7 +393,7 @@ func (r *tester) wallList(t *testing.T, parent, id string) {
 		}
 	}
 	if r.spec.Parent != nil {
-		r.other.Do(t, http.MethodGet, r.at(r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
+		r.other.Do(t, http.MethodGet, r.at(t, r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
 	}
 }
 
@@ -393,8 +441,33 @@ func (r *tester) wallCreate(t *testing.T, parent, id string) {
 	}
 }
 
-// testParents is about kinds whose path names a parent.
+// testParentParameter reads and deletes without the parameter that names the
+// parent, and by another parent.
+func (r *tester) testParentParameter(t *testing.T) {
+	id := r.object(t, r.admin)
+	for _, verb := range []engine.Verb{engine.Read, engine.Delete} {
+		if !r.has(verb) {
+			continue
+		}
+		op := r.op(t, verb)
+		bare := r.collection(r.parent) + "/" + url.PathEscape(id)
+		for _, path := range []string{bare, r.itemIn("", r.parent, id)} {
+			r.admin.Do(t, op.Method, path, nil).WantParameter(t, api.InvalidParameter, r.k.ParentParameter)
+		}
+		for _, elsewhere := range append([]string{r.k.Parent.ID.New()}, strange...) {
+			r.admin.Do(t, op.Method, r.itemIn(elsewhere, r.parent, id), nil).WantCode(t, missing(r.k, id))
+		}
+	}
+	if r.has(engine.Read) {
+		r.read(t, id) // nothing of all this deleted it
+	}
+}
+
+// testParents is about kinds whose path or query names a parent.
 func (r *tester) testParents(t *testing.T) {
+	if r.k.ParentParameter != "" {
+		r.testParentParameter(t)
+	}
 	if r.spec.Parent == nil {
 		return
 	}

@@ -63,11 +63,12 @@ type Spec struct {
 	// those that take no other values than Body's, whatever the definition
 	// allows; each with the reason.
 	Omit, Only map[string]string
+	// Query returns the query parameters without which there is no list. With a
+	// ParentParameter it says in which parent Body puts the objects.
+	Query func(t *testing.T, c *Client) url.Values
 	// Uncounted names, by code, the quotas that do not count what Body makes;
 	// each with the reason.
 	Uncounted map[string]string
-	// Query returns the query parameters without which there is no list.
-	Query func(c *Client) url.Values
 	// Parent makes an object for the parameter in the kind's path and returns
 	// its ID.
 	Parent func(t *testing.T, c *Client) string
@@ -89,8 +90,8 @@ type tester struct {
 
 	admin, other, nobody, member *Client
 	// parent is the ID in the path of Admin's objects, "" for kinds whose path
-	// names none.
-	parent string
+	// names none; within is the ParentParameter of Admin's objects.
+	parent, within string
 }
 
 // Run tests one kind as subtests of t.
@@ -102,6 +103,9 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 	r.checkSpec(t)
 	if spec.Parent != nil {
 		r.parent = spec.Parent(t, r.admin)
+	}
+	if k.ParentParameter != "" {
+		r.within = spec.Query(t, r.admin).Get(k.ParentParameter)
 	}
 	for _, test := range []struct {
 		name string
@@ -137,6 +141,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"NoRole", nil, r.testNoRole},
 		{"Owner", []engine.Verb{engine.Read, engine.List}, r.testOwner},
 		{"Actions", nil, r.testActions},
+		{"Checks", nil, r.testChecks},
 		{"Wall", nil, r.testWall},
 	} {
 		applies := true
@@ -159,6 +164,8 @@ func (r *tester) checkSpec(t *testing.T) {
 		t.Fatalf("the Spec of %s needs Body", r.k.Key())
 	case r.k.Parent != nil && r.k.ParentField == "" && r.spec.Parent == nil:
 		t.Fatalf("the Spec of %s needs Parent: its path names one", r.k.Key())
+	case r.k.ParentParameter != "" && r.spec.Query == nil:
+		t.Fatalf("the Spec of %s needs Query: reading an object names its parent", r.k.Key())
 	}
 	if r.spec.Body == nil {
 		return

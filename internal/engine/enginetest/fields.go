@@ -65,7 +65,7 @@ func (r *tester) testUpdateIgnores(t *testing.T) {
 	if op.Method == http.MethodPut {
 		sent = r.junk(body)
 	}
-	a := r.admin.Do(t, op.Method, r.item(r.parent, id)+"?unknown=1", sent).Want(t, op.Success)
+	a := r.admin.Do(t, op.Method, adding(r.item(r.parent, id), "unknown=1"), sent).Want(t, op.Success)
 	if !bytes.Equal(a.Raw, before.Raw) {
 		t.Errorf("%s with nothing but what is ignored changes the object:\n%s\n%s", op.Method, before.Raw, a.Raw)
 	}

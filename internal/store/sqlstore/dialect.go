@@ -16,6 +16,8 @@ type dialect struct {
 	list  func(values []string) any
 	// prefixOf holds for a column that begins with any text of such a list.
 	prefixOf func(column, parameter string) string
+	// contains holds for a column that has the one text in it.
+	contains func(column, parameter string) string
 	// useIndex follows the name of a table and names the index to search.
 	// SQLite plans without looking at the values, and could otherwise choose
 	// to walk the whole table for the sake of its order.
@@ -38,6 +40,7 @@ var sqliteDialect = dialect{
 	prefixOf: func(column, parameter string) string {
 		return "EXISTS (SELECT 1 FROM json_each(" + parameter + ") prefix WHERE substr(" + column + ", 1, length(prefix.value)) = prefix.value)"
 	},
+	contains: func(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" },
 	useIndex: func(index string) string { return " INDEXED BY " + index },
 	slots:    1,
 }
@@ -54,6 +57,7 @@ var postgresDialect = dialect{
 	prefixOf: func(column, parameter string) string {
 		return column + " ^@ ANY(" + parameter + ")"
 	},
+	contains: func(column, parameter string) string { return "strpos(" + column + ", " + parameter + ") > 0" },
 	useIndex: func(string) string { return "" }, // it plans by statistics, which is fine
 
 	slots:         16,

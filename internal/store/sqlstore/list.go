@@ -96,10 +96,13 @@ func findable(c store.Condition) (store.Condition, bool) {
 	}
 	c.Values = values
 	c.Prefixes = shortest(c.Prefixes)
-	if column(c.Field) != "" {
-		c.Prefixes = nil
+	if !storable(c.Contains) {
+		c.Contains = ""
 	}
-	return c, len(c.Values)+len(c.Prefixes) > 0
+	if column(c.Field) != "" {
+		c.Prefixes, c.Contains = nil, ""
+	}
+	return c, len(c.Values)+len(c.Prefixes)+len(c.Contains) > 0
 }
 
 // shortest drops the prefixes that are no text and those that begin with
@@ -159,6 +162,8 @@ func split(test []store.Condition) ([]store.Condition, bool) {
 	var branches []store.Condition
 	for _, c := range test {
 		switch {
+		case c.Contains != "":
+			return nil, false // no index serves
 		case c.Field == store.FieldID:
 			branches = append(branches, c)
 			continue
@@ -407,16 +412,17 @@ func (p *listPlan) test(c store.Condition) {
 		return
 	}
 	p.write("EXISTS (SELECT 1 FROM entries x WHERE x.seq = o.seq AND x.field = ", p.arg(c.Field), " AND (")
+	var alternatives []string
 	if len(c.Values) > 0 {
-		p.write(p.equals("x.value", c.Values))
-	}
-	if len(c.Values) > 0 && len(c.Prefixes) > 0 {
-		p.write(" OR ")
+		alternatives = append(alternatives, p.equals("x.value", c.Values))
 	}
 	if len(c.Prefixes) > 0 {
-		p.write(p.dialect.prefixOf("x.value", p.arg(p.dialect.list(c.Prefixes))))
+		alternatives = append(alternatives, p.dialect.prefixOf("x.value", p.arg(p.dialect.list(c.Prefixes))))
 	}
-	p.write(") LIMIT 1 OFFSET 0)")
+	if c.Contains != "" {
+		alternatives = append(alternatives, p.dialect.contains("x.value", p.arg(c.Contains)))
+	}
+	p.write(strings.Join(alternatives, " OR "), ") LIMIT 1 OFFSET 0)")
 }
 
 // equals compares the column with one value or with any of several.

@@ -17,6 +17,10 @@ func begins(field string, prefixes ...string) store.Condition {
 	return store.Condition{Field: field, Prefixes: prefixes}
 }
 
+func contains(field, part string) store.Condition {
+	return store.Condition{Field: field, Contains: part}
+}
+
 // shelf stores 12 rows: a-000 … a-011, with the parents env-0, env-1 and none
 // in turn, the names n-000 …, the owners u-0 … u-3 in turn, and the tags
 // "even" and "small" where they apply.
@@ -115,6 +119,14 @@ var filterCases = []struct {
 		want: []int{0, 1, 2, 3, 4, 5, 7, 8, 10}},
 	{name: "where, and visible by prefix", where: []store.Condition{where("spec.owner", "u-2")}, visible: []store.Condition{begins("tag", "sm"), begins(store.FieldParent, "env")},
 		want: []int{2}},
+	{name: "contained", where: []store.Condition{contains("tag", "mal")}, want: []int{0, 1, 2, 3, 4, 5}},
+	{name: "contained at either end", where: []store.Condition{contains("tag", "e"), contains("tag", "l")}, want: []int{0, 2, 4}},
+	{name: "contained case counts", where: []store.Condition{contains("tag", "MAL")}},
+	{name: "contained are no patterns", where: []store.Condition{contains("tag", "%")}},
+	{name: "contained or value", where: []store.Condition{{Field: "tag", Contains: "ven", Values: []string{"small"}}}, want: []int{0, 1, 2, 3, 4, 5, 6, 8, 10}},
+	{name: "contained and value", where: []store.Condition{contains("tag", "ven"), where("spec.owner", "u-0")}, want: []int{0, 4, 8}},
+	{name: "contained in a column", where: []store.Condition{contains(store.FieldID, "a")}},
+	{name: "visible by a part", visible: []store.Condition{contains("tag", "mal"), where(store.FieldID, "a-008")}, want: []int{0, 1, 2, 3, 4, 5, 8}},
 	{name: "where by prefix, and visible", where: []store.Condition{begins("tag", "e")}, visible: []store.Condition{where(store.FieldParent, "env-0", "env-1"), where(store.FieldID, "a-002")},
 		want: []int{0, 2, 4, 6, 10}},
 }
