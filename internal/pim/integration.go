@@ -44,10 +44,10 @@ var Integration = &engine.Kind{
 		engine.Update: "updatePimV2Integration",
 		engine.Delete: "deletePimV2Integration",
 	},
-	ID:              integrationID,
-	Segment:         segment,
-	Resource:        resource,
-	Parent:          org.Environment,
+	ID:       integrationID,
+	Segment:  segment,
+	Resource: resource,
+	Parent:   org.Environment,
 	// The API's documents name the limit and no code for it.
 	Quotas: []*engine.Quota{{
 		Code: "pim.max_integrations.per_org", Scope: engine.PerOrganization, DisplayName: "Provider Integrations Per Organization", Limit: 100,

@@ -89,13 +89,13 @@ func gadget(quotas ...*engine.Quota) *engine.Kind {
 	return &engine.Kind{
 		Group: "test", Version: "v1", Name: "Gadget",
 		Description: "A made-up kind with a quota for each environment.",
-		Path:        "/iam/v2/ip-groups",
+		Path:        "/byok/v1/keys",
 		Operations: map[engine.Verb]string{
-			engine.List:   "listIamV2IpGroups",
-			engine.Create: "createIamV2IpGroup",
-			engine.Read:   "getIamV2IpGroup",
-			engine.Update: "updateIamV2IpGroup",
-			engine.Delete: "deleteIamV2IpGroup",
+			engine.List:   "listByokV1Keys",
+			engine.Create: "createByokV1Key",
+			engine.Read:   "getByokV1Key",
+			engine.Update: "updateByokV1Key",
+			engine.Delete: "deleteByokV1Key",
 		},
 		ID:       engine.IDShape{Prefix: "g-", Length: 6, Alphabet: random.LowerAlphanumeric},
 		Segment:  "gadget",
@@ -139,7 +139,7 @@ func TestQuotasOfEnvironments(t *testing.T) {
 		for code, limit := range map[string]int64{"test.max_gadgets.per_env": 3, "test.max_large_gadgets.per_org": 2} {
 			setLimit(t, w, code, limit)
 		}
-		const path, perEnv = "/iam/v2/ip-groups", "test.max_gadgets.per_env"
+		const path, perEnv = "/byok/v1/keys", "test.max_gadgets.per_env"
 		one, two := s.environment(t), s.environment(t)
 		in := func(env, size string) map[string]any {
 			return map[string]any{"size": size, "environment": map[string]any{"id": env}}
