@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 
+	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/oauth"
@@ -35,6 +36,7 @@ func Kinds() []*engine.Kind {
 		pim.Integration,
 		quota.Applied,
 		quota.Scope,
+		iam.Session,
 	}
 }
 
@@ -44,7 +46,7 @@ func Calls() []*engine.Call { return calls(oauth.New(oauth.Config{})) }
 
 func calls(service *oauth.Service) []*engine.Call {
 	return slices.Concat(
-		[]*engine.Call{iam.IPFilterSummary},
+		[]*engine.Call{ccloudv1.ReportUsage, iam.IPFilterSummary, ccloudv1.ListServiceAccounts, ccloudv1.ListUsers},
 		partner.Calls(),
 		service.Calls(),
 	)

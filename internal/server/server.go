@@ -34,6 +34,7 @@ import (
 	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -79,6 +80,8 @@ type Server struct {
 	courier   *invitation.Courier
 	audit     *delivery.Courier
 	oauth     *oauth.Service
+	passwords *authn.Passwords
+	signIn    *signin.Service
 	suspended *suspensions
 	stopping  atomic.Bool
 }
@@ -136,6 +139,10 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	sender, err := s.mailSender()
 	if err != nil {
+		return err
+	}
+	s.passwords = authn.NewPasswords(authn.HashPassword)
+	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
@@ -204,6 +211,7 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(service.Changed)
 	tokens := service.Readers()
 	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
+	tokens[operation.Session] = authn.Sessions(signingKeys, directory)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens}
 	service.Engine, err = engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
@@ -296,6 +304,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	work.Go(func() { s.courier.Run(working) })
 	work.Go(func() { s.audit.Run(working) })
 	work.Go(func() { s.oauth.Run(working) })
+	work.Go(func() { s.signIn.Run(working) })
 	work.Go(func() { s.suspended.Run(working) })
 	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)
