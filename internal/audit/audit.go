@@ -122,6 +122,8 @@ const (
 	HTTPBearer = "HTTP_BEARER"
 	// InvitationLink is the token in the link of an invitation's mail.
 	InvitationLink = "INVITATION_LINK"
+	// SSO is what an organization's own OpenID Connect provider says.
+	SSO = "SSO"
 )
 
 // Authorization is a decision.

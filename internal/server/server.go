@@ -35,6 +35,7 @@ import (
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/signin"
+	"github.com/weirhq/weir/internal/sso"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -82,6 +83,7 @@ type Server struct {
 	oauth     *oauth.Service
 	passwords *authn.Passwords
 	signIn    *signin.Service
+	sso       *sso.Service
 	suspended *suspensions
 	stopping  atomic.Bool
 }
@@ -145,6 +147,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
+	s.sso = sso.New(s.engine, s.signIn, issuer.NewFetcher(networks))
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
 	options := s.config.Audit
@@ -180,7 +183,7 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), oauth.Kinds(), sso.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
@@ -202,6 +205,8 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(directory.Changed)
 	filters := iam.NewFilterDirectory(s)
 	s.Watch(filters.Changed)
+	mappings := sso.NewMappings(patient{s}, log)
+	s.Watch(mappings.Changed)
 	signingKeys := token.NewKeys(s, time.Now)
 	service := oauth.New(oauth.Config{
 		Store: s, Reader: patient{s}, Turn: func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) },
@@ -211,7 +216,7 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(service.Changed)
 	tokens := service.Readers()
 	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
-	tokens[operation.Session] = authn.Sessions(signingKeys, directory)
+	tokens[operation.Session] = authn.Sessions(signingKeys, directory, mappings.For)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens}
 	service.Engine, err = engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
