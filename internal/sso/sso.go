@@ -197,20 +197,21 @@ const (
 
 // userOf returns the user that the person is, an account made for them if need be.
 func (s *Service) userOf(ctx context.Context, connection *engine.Object, p person) (*engine.Object, error) {
-	for again := false; ; again = true {
-		users, err := iam.UsersWith(ctx, s.engine.Store, connection.Org, p.email)
-		if err != nil {
-			return nil, err
-		}
-		if len(users) > 0 {
-			return s.known(ctx, users[0])
-		}
-		user, err := s.create(ctx, connection, p)
-		if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.AlreadyExists && !again {
-			continue // the same person, a moment before
-		}
-		return user, err
+	users, err := iam.UsersWith(ctx, s.engine.Store, connection.Org, p.email)
+	if err != nil {
+		return nil, err
 	}
+	if len(users) > 0 {
+		return s.known(ctx, users[0])
+	}
+	user, err := s.create(ctx, connection, p)
+	if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.AlreadyExists {
+		user, err = s.create(ctx, connection, p) // the same person was quicker in another tab, and is found now
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.known(ctx, user)
 }
 
 // known lets a user in, who thereby accepts the invitation.
@@ -233,7 +234,7 @@ func (s *Service) known(ctx context.Context, user *engine.Object) (*engine.Objec
 }
 
 // create makes the account of a person who comes for the first time. It has no
-// role.
+// role. Who has one by now gets that.
 func (s *Service) create(ctx context.Context, connection *engine.Object, p person) (*engine.Object, error) {
 	var user *engine.Object
 	err := s.engine.Store.Update(ctx, func(tx store.Tx) error {
@@ -247,6 +248,14 @@ func (s *Service) create(ctx context.Context, connection *engine.Object, p perso
 		}
 		if enabled, _ := organization.Doc.Get("jit_enabled").(bool); !enabled {
 			return ErrNoUser
+		}
+		users, err := iam.UsersWith(ctx, tx, connection.Org, p.email)
+		if err != nil {
+			return err
+		}
+		if len(users) > 0 {
+			user = users[0]
+			return nil
 		}
 		user = &engine.Object{Kind: iam.User, Org: connection.Org, Private: iam.UserRecord{}.Encode(), Doc: engine.Doc{
 			"email": p.email, "auth_type": iam.AuthTypeSSO,
