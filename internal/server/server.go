@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
@@ -241,6 +242,12 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 // does.
 func (s *Server) SetLimit(ctx context.Context, organization, code string, limit int64) error {
 	return s.engine.SetLimit(ctx, organization, code, limit)
+}
+
+// SetSSO gives an organization a single sign-on connection, as 'weir sso set' does.
+func (s *Server) SetSSO(ctx context.Context, organization, issuerURL, clientID, clientSecret string) error {
+	_, err := sso.Set(audit.As(ctx, audit.Operator), s.engine, organization, sso.Settings{Issuer: issuerURL, ClientID: clientID, ClientSecret: clientSecret})
+	return err
 }
 
 // first makes the first credentials where there are none.
