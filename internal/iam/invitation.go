@@ -212,6 +212,10 @@ func invitee(ctx context.Context, w *engine.Write) (*engine.Object, error) {
 	}
 	if len(rows) > 0 {
 		user, err := leftBehind(ctx, w, rows[0].ID)
+		if err == nil && user.Doc.String("auth_type") != w.New.Doc.String("auth_type") {
+			user.Doc.Set("auth_type", w.New.Doc.String("auth_type"))
+			err = w.Engine.Save(ctx, w.Tx, user)
+		}
 		if !errors.Is(err, store.ErrNotFound) { // gone meanwhile: then there is none
 			return user, err
 		}

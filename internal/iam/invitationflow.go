@@ -135,7 +135,8 @@ func MarkInvitationSent(ctx context.Context, e *engine.Engine, tx store.Tx, id s
 
 // AcceptInvitation makes the invited user active, with a name and the hash of
 // a password. It answers store.ErrNotFound to a wrong token, and
-// *InvitationClosedError where it comes too late. A staged invitation can be
+// *InvitationClosedError where it comes too late, and ErrNoSignIn where the user is to
+// sign in through single sign-on. A staged invitation can be
 // accepted, too: the mail may be read before its sender has said that it is
 // out.
 func AcceptInvitation(ctx context.Context, e *engine.Engine, tx store.Tx, id string, tokenHash []byte, fullName, passwordHash string) error {
@@ -152,6 +153,9 @@ func AcceptInvitation(ctx context.Context, e *engine.Engine, tx store.Tx, id str
 	user, err := lockInvitee(ctx, e, tx, o)
 	if err != nil {
 		return err
+	}
+	if user.Doc.String("auth_type") == AuthTypeSSO {
+		return fmt.Errorf("%w: it is one for single sign-on", ErrNoSignIn)
 	}
 	user.Doc.Set("full_name", fullName)
 	return accept(ctx, e, tx, o, user, UserRecord{PasswordHash: passwordHash})
