@@ -177,9 +177,8 @@ func declined(code string) error {
 
 // admit begins the session of a person whom the provider vouches for.
 func (s *Service) admit(r *http.Request, connection *engine.Object, p person) (*signin.Grant, error) {
-	who := s.engine.Actor(r)
-	who.Organization, who.Component, who.Mechanism = connection.Org, "sso", audit.SSO
-	who.Identity = identityOf(connection, p)
+	who := s.actor(r, connection)
+	who.Component, who.Identity = "sso", identityOf(connection, p)
 	ctx := audit.WithActor(r.Context(), who)
 	user, err := s.userOf(ctx, connection, p)
 	if err != nil {
@@ -188,6 +187,13 @@ func (s *Service) admit(r *http.Request, connection *engine.Object, p person) (*
 	as := *who
 	as.Component, as.Principal = "", user.ID
 	return s.signIn.BeginSSO(audit.WithActor(ctx, &as), user, connection, p.groups)
+}
+
+// actor is who signs in, as far as it is known before.
+func (s *Service) actor(r *http.Request, connection *engine.Object) *audit.Actor {
+	who := s.engine.Actor(r)
+	who.Organization, who.Mechanism = connection.Org, audit.SSO
+	return who
 }
 
 // identityOf is the resource name of a person at a provider, or "" where it has no
@@ -208,6 +214,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, connection *engin
 		return // the person is gone, and nobody reads an answer
 	}
 	if connection != nil {
+		h.record(r, connection, status, err)
 		h.service.engine.Log.WarnContext(r.Context(), "single sign-on failed", "reason", err.Error(), "organization", connection.Org,
 			"connection", connection.ID, "request_id", api.RequestID(r.Context()))
 		if status != http.StatusNotFound {
@@ -218,6 +225,24 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, connection *engin
 		w.Header().Set("Retry-After", "5")
 	}
 	h.page.Write(w, r, status, v)
+}
+
+// record puts somebody who was kept out into the audit log. What comes without a
+// sign-in that was begun is left out: anybody can send as much of that as they like.
+func (h *Handler) record(r *http.Request, connection *engine.Object, status int, err error) {
+	if status != http.StatusForbidden {
+		return
+	}
+	who := h.service.actor(r, connection)
+	who.Refused = err.Error()
+	var said *refusedError
+	if errors.As(err, &said) {
+		who.Refused = said.message // the rest is the provider's, and for the log alone
+	}
+	h.service.engine.RecordFailure(r.Context(), &audit.Event{
+		Method: "SignIn", Access: audit.Modification, Actor: who, Organization: connection.Org,
+		Resources: []audit.Resource{{Type: audit.TypeOf(iam.Session.Name)}},
+	}, api.New(api.ForbiddenAccess, who.Refused))
 }
 
 func (h *Handler) explain(ctx context.Context, err error) (view, int) {
