@@ -52,7 +52,7 @@ type SSORecord struct {
 
 // Encode returns the record as stored bytes.
 func (r SSORecord) Encode() []byte {
-	b, err := json.Marshal(r)
+	b, err := json.Marshal(r) //nolint:gosec // stored beside the object, and never sent
 	if err != nil {
 		panic(fmt.Sprintf("iam: encode single sign-on record: %v", err)) // text always encodes
 	}

@@ -107,11 +107,9 @@ func (p *loginProvider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	delete(p.codes, code)
-	raw := ""
+	raw := p.Token(is.claims)
 	if p.raw != nil {
 		raw = p.raw(p.Claims(is.claims))
-	} else {
-		raw = p.Token(is.claims)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "access", "token_type": "Bearer", "expires_in": 60, "id_token": raw})
 }
@@ -144,10 +142,10 @@ type ssoWorld struct {
 	p *loginProvider
 }
 
-func newSSOWorld(t *testing.T, databaseURL string, options ...weirtest.Option) *ssoWorld {
+func newSSOWorld(t *testing.T, databaseURL string) *ssoWorld {
 	t.Helper()
 	w := &ssoWorld{t: t, p: newLoginProvider(t)}
-	w.Server, w.World = start(t, databaseURL, options...)
+	w.Server, w.World = start(t, databaseURL)
 	w.connect(w.OrganizationID, w.p)
 	return w
 }

@@ -59,7 +59,7 @@ func (a attempt) sum(use string) string {
 // cookies come along when a provider sends the browser back, and with nothing that
 // other sites have it do.
 func cookie(publicURL, value string) *http.Cookie {
-	c := &http.Cookie{Name: cookieName(publicURL), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(publicURL)}
+	c := &http.Cookie{Name: cookieName(publicURL), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(publicURL)} //nolint:gosec // Secure wherever there is TLS to the browser
 	if c.MaxAge = int(attemptLife / time.Second); value == "" {
 		c.MaxAge = -1
 	}

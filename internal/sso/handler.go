@@ -100,7 +100,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, connection *engi
 	}
 	a := newAttempt(s.engine.Hasher.Key, connection.ID, s.engine.Now())
 	http.SetCookie(w, cookie(s.engine.PublicURL, a.value))
-	http.Redirect(w, r, c.AuthCodeURL(a.state(), oidc.Nonce(a.nonce()), oauth2.S256ChallengeOption(a.verifier())), http.StatusSeeOther)
+	http.Redirect(w, r, c.AuthCodeURL(a.state(), oidc.Nonce(a.nonce()), oauth2.S256ChallengeOption(a.verifier())), http.StatusSeeOther) //nolint:gosec // where it leads is the connection's provider, whom the operator chose
 }
 
 // end takes what the provider sends the browser back with.
