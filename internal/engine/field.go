@@ -47,6 +47,10 @@ type Field struct {
 	Immutable bool
 	// Once fields are shown in the answer to create and stored nowhere.
 	Once bool
+	// WriteOnly fields are taken from bodies and never shown: a hook puts what
+	// there is to keep of them into Private, or into other fields. One that is
+	// Required must be there on create; left out later, it stays what it was.
+	WriteOnly bool
 	// Always makes every answer have the String, empty where it is not set.
 	Always bool
 	// Deprecated is said in the API reference.
