@@ -1,11 +1,6 @@
 package clientcert_test
 
 import (
-	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // fingerprints are SHA-1
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -14,7 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
 	"net/url"
 	"reflect"
@@ -23,78 +17,12 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/clientcert"
+	"github.com/weirhq/weir/internal/clientcert/certtest"
 )
 
-var now = time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
-
-// signer is an authority, or what it signed, with its key.
-type signer struct {
-	*x509.Certificate
-	key crypto.Signer
-}
-
-var serial int64 = 1000
-
-// issue makes a certificate that the parent signed, or that signed itself.
-func issue(t testing.TB, parent *signer, change func(*x509.Certificate)) *signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial++
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "somebody"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	change(template)
-	by := &signer{template, key}
-	if parent != nil {
-		by = parent
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, by.Certificate, key.Public(), by.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &signer{certificate, key}
-}
-
-func authority(name string) func(*x509.Certificate) {
-	return func(c *x509.Certificate) {
-		c.Subject = pkix.Name{CommonName: name}
-		c.IsCA, c.KeyUsage, c.ExtKeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign, nil
-		c.NotAfter = now.Add(24 * time.Hour)
-	}
-}
+var now = time.Now()
 
 func leaf(*x509.Certificate) {}
-
-func inPEM(signers ...*signer) string {
-	var b bytes.Buffer
-	for _, s := range signers {
-		_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: s.Raw})
-	}
-	return b.String()
-}
-
-// crl is a list of what the authority revoked, which counts for the time.
-func (s *signer) crl(t testing.TB, life time.Duration, revoked ...*signer) string {
-	t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(life)}
-	for _, r := range revoked {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.SerialNumber, RevocationTime: now})
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, s.Certificate, s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
-}
 
 func parse(t testing.TB, text string) *clientcert.Chain {
 	t.Helper()
@@ -107,9 +35,9 @@ func parse(t testing.TB, text string) *clientcert.Chain {
 
 func TestParseChain(t *testing.T) {
 	t.Parallel()
-	root := issue(t, nil, authority("root"))
-	between := issue(t, root, authority("between"))
-	text := inPEM(between, root)
+	root := certtest.New(t, "root")
+	between := root.Issue(t, certtest.Authority("between"))
+	text := between.PEM(root)
 	for _, form := range []string{text, "\n " + text + "\n", base64.StdEncoding.EncodeToString([]byte(text)), strings.ReplaceAll(text, "\n", "\r\n")} {
 		c := parse(t, form)
 		sum := sha1.Sum(between.Raw) //nolint:gosec // see the import
@@ -127,27 +55,23 @@ func TestParseChain(t *testing.T) {
 
 func TestParseChainRefuses(t *testing.T) {
 	t.Parallel()
-	root := issue(t, nil, authority("root"))
-	many := make([]*signer, clientcert.MaxCertificates+1)
+	root := certtest.New(t, "root")
+	many := make([]*certtest.Signer, clientcert.MaxCertificates+1)
 	for i := range many {
-		many[i] = issue(t, nil, authority("root"))
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(root.key)
-	if err != nil {
-		t.Fatal(err)
+		many[i] = certtest.New(t, "root")
 	}
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":                  {"", "is empty"},
 		"space":                    {" \n", "is empty"},
 		"no PEM":                   {"hello", "not in PEM"},
-		"text behind":              {inPEM(root) + "hello", "not in PEM"},
-		"a private key":            {inPEM(root) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})), "holds a private key"},
-		"a revocation list":        {root.crl(t, time.Hour), "holds a x509 crl"},
+		"text behind":              {root.PEM() + "hello", "not in PEM"},
+		"a private key":            {root.PEM() + root.KeyPEM(t), "holds a private key"},
+		"a revocation list":        {root.CRL(t, time.Hour), "holds a x509 crl"},
 		"damage":                   {string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw[:50]})), "damaged"},
-		"a client's":               {inPEM(root, issue(t, root, leaf)), "may not sign others, number 2"},
-		"an authority for nothing": {inPEM(issue(t, nil, func(c *x509.Certificate) { authority("x")(c); c.KeyUsage = x509.KeyUsageDigitalSignature })), "may not sign others"},
-		"one twice":                {inPEM(root, root), "twice"},
-		"too many":                 {inPEM(many...), "send at most"},
+		"a client's":               {root.PEM(root.Issue(t, leaf)), "may not sign others, number 2"},
+		"an authority for nothing": {certtest.SelfSigned(t, func(c *x509.Certificate) { certtest.Authority("x")(c); c.KeyUsage = x509.KeyUsageDigitalSignature }).PEM(), "may not sign others"},
+		"one twice":                {root.PEM(root), "twice"},
+		"too many":                 {many[0].PEM(many[1:]...), "send at most"},
 		"too long":                 {strings.Repeat("x", clientcert.MaxChain+1), "longer than"},
 	} {
 		if _, err := clientcert.ParseChain(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -158,12 +82,12 @@ func TestParseChainRefuses(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	root := issue(t, nil, authority("root"))
-	between := issue(t, root, authority("between"))
-	client, other := issue(t, between, leaf), issue(t, between, leaf)
-	namesake := issue(t, nil, authority("root"))
-	a := &clientcert.Authority{Chain: parse(t, inPEM(root, between))}
-	check := func(name string, a *clientcert.Authority, at time.Time, want error, shown ...*signer) {
+	root := certtest.New(t, "root")
+	between := root.Issue(t, certtest.Authority("between"))
+	client, other := between.Issue(t, leaf), between.Issue(t, leaf)
+	namesake := certtest.New(t, "root")
+	a := &clientcert.Authority{Chain: parse(t, root.PEM(between))}
+	check := func(name string, a *clientcert.Authority, at time.Time, want error, shown ...*certtest.Signer) {
 		t.Helper()
 		var certificates []*x509.Certificate
 		for _, s := range shown {
@@ -181,23 +105,23 @@ func TestVerify(t *testing.T) {
 	check("nobody", a, now, clientcert.ErrNotIssued)
 	check("too late", a, client.NotAfter.Add(time.Second), clientcert.ErrNotIssued, client)
 	check("too early", a, client.NotBefore.Add(-time.Second), clientcert.ErrNotIssued, client)
-	check("a namesake of the authority", a, now, clientcert.ErrNotIssued, issue(t, namesake, leaf))
-	check("one that signed itself", a, now, clientcert.ErrNotIssued, issue(t, nil, leaf))
-	check("a server's", a, now, clientcert.ErrNotIssued, issue(t, root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }))
+	check("a namesake of the authority", a, now, clientcert.ErrNotIssued, namesake.Issue(t, leaf))
+	check("one that signed itself", a, now, clientcert.ErrNotIssued, certtest.SelfSigned(t, leaf))
+	check("a server's", a, now, clientcert.ErrNotIssued, root.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }))
 
 	// With the root alone the link between must be shown; one that was made up
 	// helps nobody.
-	short := &clientcert.Authority{Chain: parse(t, inPEM(root))}
+	short := &clientcert.Authority{Chain: parse(t, root.PEM())}
 	check("a missing link", short, now, clientcert.ErrNotIssued, client)
 	check("the link shown", short, now, nil, client, between)
-	madeUp := issue(t, namesake, authority("between"))
-	check("a link of another authority", short, now, clientcert.ErrNotIssued, issue(t, madeUp, leaf), madeUp)
+	madeUp := namesake.Issue(t, certtest.Authority("between"))
+	check("a link of another authority", short, now, clientcert.ErrNotIssued, madeUp.Issue(t, leaf), madeUp)
 	// An authority that may have none below it has none.
-	closed := issue(t, root, func(c *x509.Certificate) { authority("closed")(c); c.MaxPathLenZero = true })
-	below := issue(t, closed, authority("below"))
-	check("below a closed authority", short, now, clientcert.ErrNotIssued, issue(t, below, leaf), below, closed)
+	closed := root.Issue(t, func(c *x509.Certificate) { certtest.Authority("closed")(c); c.MaxPathLenZero = true })
+	below := closed.Issue(t, certtest.Authority("below"))
+	check("below a closed authority", short, now, clientcert.ErrNotIssued, below.Issue(t, leaf), below, closed)
 	// A client cannot sign for others.
-	check("signed by a client", a, now, clientcert.ErrNotIssued, issue(t, client, leaf), client)
+	check("signed by a client", a, now, clientcert.ErrNotIssued, client.Issue(t, leaf), client)
 
 	with := func(require bool, lists ...string) *clientcert.Authority {
 		t.Helper()
@@ -212,23 +136,23 @@ func TestVerify(t *testing.T) {
 		return out
 	}
 	check("required and not there", with(true), now, clientcert.ErrNoCRL, client)
-	check("required and out of date", with(true, between.crl(t, -time.Minute)), now, clientcert.ErrNoCRL, client)
-	check("not required, out of date", with(false, between.crl(t, -time.Minute)), now, nil, client)
-	check("another one revoked", with(true, between.crl(t, time.Minute, other)), now, nil, client)
-	check("revoked", with(true, between.crl(t, time.Minute, client)), now, clientcert.ErrRevoked, client)
-	check("revoked, not required, out of date", with(false, between.crl(t, -time.Minute, client)), now, clientcert.ErrRevoked, client)
-	check("the link revoked", with(true, root.crl(t, time.Minute, between)), now, clientcert.ErrRevoked, client)
-	list := with(true, between.crl(t, time.Minute))
-	if until, err := list.Verify([]*x509.Certificate{client.Certificate}, now); err != nil || !until.Equal(now.Add(time.Minute)) {
+	check("required and out of date", with(true, between.CRL(t, -time.Minute)), now, clientcert.ErrNoCRL, client)
+	check("not required, out of date", with(false, between.CRL(t, -time.Minute)), now, nil, client)
+	check("another one revoked", with(true, between.CRL(t, time.Minute, other)), now, nil, client)
+	check("revoked", with(true, between.CRL(t, time.Minute, client)), now, clientcert.ErrRevoked, client)
+	check("revoked, not required, out of date", with(false, between.CRL(t, -time.Minute, client)), now, clientcert.ErrRevoked, client)
+	check("the link revoked", with(true, root.CRL(t, time.Minute, between)), now, clientcert.ErrRevoked, client)
+	list := with(true, between.CRL(t, time.Minute))
+	if until, err := list.Verify([]*x509.Certificate{client.Certificate}, now); err != nil || until.Sub(now).Abs() > time.Minute {
 		t.Errorf("the answer holds until %v, %v, and the list until a minute from now", until, err)
 	}
 }
 
 func TestParseCRL(t *testing.T) {
 	t.Parallel()
-	root, other := issue(t, nil, authority("root")), issue(t, nil, authority("root"))
-	c := parse(t, inPEM(root))
-	good := root.crl(t, time.Hour)
+	root, other := certtest.New(t, "root"), certtest.New(t, "root")
+	c := parse(t, root.PEM())
+	good := root.CRL(t, time.Hour)
 	block, _ := pem.Decode([]byte(good))
 	for _, form := range []string{good, base64.StdEncoding.EncodeToString([]byte(good)), string(block.Bytes)} {
 		if _, err := c.ParseCRL(form); err != nil {
@@ -237,8 +161,8 @@ func TestParseCRL(t *testing.T) {
 	}
 	for name, d := range map[string]struct{ text, want string }{
 		"nothing":       {"", "is empty"},
-		"a certificate": {inPEM(root), "holds a certificate"},
-		"another's":     {other.crl(t, time.Hour), "not signed"},
+		"a certificate": {root.PEM(), "holds a certificate"},
+		"another's":     {other.CRL(t, time.Hour), "not signed"},
 		"two":           {good + good, "more than one"},
 		"damage":        {string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: block.Bytes[:40]})), "damaged"},
 		"too long":      {strings.Repeat("x", clientcert.MaxCRL+1), "longer than"},
@@ -251,7 +175,7 @@ func TestParseCRL(t *testing.T) {
 
 func TestSubject(t *testing.T) {
 	t.Parallel()
-	x := issue(t, nil, func(c *x509.Certificate) {
+	x := certtest.SelfSigned(t, func(c *x509.Certificate) {
 		c.Subject = pkix.Name{
 			CommonName: "orders", Organization: []string{"Example"}, OrganizationalUnit: []string{"eng", "shop"},
 			Country: []string{"CA"}, Province: []string{"Ontario"},
@@ -276,17 +200,17 @@ func TestSubject(t *testing.T) {
 			t.Errorf("the identifier by %s is %q", attribute, got)
 		}
 	}
-	empty := clientcert.Subject(issue(t, nil, func(c *x509.Certificate) { c.Subject = pkix.Name{} }).Certificate)
+	empty := clientcert.Subject(certtest.SelfSigned(t, func(c *x509.Certificate) { c.Subject = pkix.Name{} }).Certificate)
 	if len(empty) != 1 || clientcert.Identifier(empty, clientcert.SAN) != "" {
 		t.Errorf("an empty subject is %v", empty)
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	root := issue(f, nil, authority("root"))
-	c := parse(f, inPEM(root))
-	f.Add(inPEM(root))
-	f.Add(root.crl(f, time.Hour))
+	root := certtest.New(f, "root")
+	c := parse(f, root.PEM())
+	f.Add(root.PEM())
+	f.Add(root.CRL(f, time.Hour))
 	f.Add("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
 	f.Fuzz(func(t *testing.T, text string) {
 		if chain, err := clientcert.ParseChain(text); err == nil && (len(chain.Fingerprints()) == 0 || len(chain.Subjects()) > clientcert.MaxCertificates) {

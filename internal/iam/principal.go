@@ -25,6 +25,10 @@ var (
 		ID:  engine.IDShape{Prefix: "sa-", Length: 6, Alphabet: random.LowerAlphanumeric},
 		Key: "iam/v2.ServiceAccount", Segment: "service-account",
 	}
+	certificatePoolID = principal{
+		ID:  engine.IDShape{Prefix: "pool-", Length: 6, Alphabet: random.MixedAlphanumeric},
+		Key: "iam/v2.CertificateIdentityPool", Segment: "certificate-identity-pool",
+	}
 	groupMappingID = principal{
 		ID:  engine.IDShape{Prefix: "group-", Length: 6, Alphabet: random.MixedAlphanumeric},
 		Key: "iam.v2/sso.GroupMapping", Segment: "group-mapping",
@@ -33,7 +37,7 @@ var (
 
 // principalOf returns the kind of principal that the ID belongs to.
 func principalOf(id string) (principal, bool) {
-	for _, p := range []principal{userID, serviceAccountID, groupMappingID} {
+	for _, p := range []principal{userID, serviceAccountID, groupMappingID, certificatePoolID} {
 		if p.ID.Has(id) {
 			return p, true
 		}

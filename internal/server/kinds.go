@@ -11,6 +11,8 @@ func Kinds() []*engine.Kind {
 	return []*engine.Kind{
 		iam.GroupMapping,
 		iam.APIKey,
+		iam.CertificateAuthority,
+		iam.CertificateIdentityPool,
 		iam.Invitation,
 		iam.RoleBinding,
 		iam.ServiceAccount,
