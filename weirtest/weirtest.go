@@ -30,8 +30,9 @@ type Server struct {
 	Email, Password               string
 	APIKey, APISecret             string
 
-	t    testing.TB
-	stop func()
+	t        testing.TB
+	stop     func()
+	setLimit func(ctx context.Context, organization, code string, limit int64) error
 }
 
 // Option changes how the server is started.
@@ -82,7 +83,7 @@ func (s *Server) Replica(options ...Option) *Server {
 		s.t.Fatal("weirtest: the replica has a database of its own")
 	}
 	replica := *s
-	replica.URL, replica.stop = w.URL, w.stop
+	replica.URL, replica.stop, replica.setLimit = w.URL, w.stop, w.setLimit
 	return &replica
 }
 
@@ -106,7 +107,7 @@ func start(t testing.TB, options []Option) (*Server, *server.Server) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	w := &Server{URL: s.URL, t: t}
+	w := &Server{URL: s.URL, t: t, setLimit: s.SetLimit}
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -115,6 +116,15 @@ func start(t testing.TB, options []Option) (*Server, *server.Server) {
 	})
 	t.Cleanup(w.stop)
 	return w, s
+}
+
+// SetLimit sets the limit of a quota, such as "iam.max_environments.per_org",
+// from the next request on. The defaults are those of the real service.
+func (s *Server) SetLimit(code string, limit int) {
+	s.t.Helper()
+	if err := s.setLimit(context.Background(), s.OrganizationID, code, int64(limit)); err != nil {
+		s.t.Fatalf("weirtest: %v", err)
+	}
 }
 
 // Stop ends the server before its test does.

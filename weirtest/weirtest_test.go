@@ -41,6 +41,17 @@ func TestStart(t *testing.T) {
 	}
 }
 
+func TestSetLimit(t *testing.T) {
+	t.Parallel()
+	w := weirtest.Start(t)
+	for limit, want := range map[int]int{0: http.StatusPaymentRequired, 100: http.StatusCreated} {
+		w.SetLimit("iam.max_environments.per_org", limit)
+		if a := w.Do(http.MethodPost, environments, map[string]any{"display_name": "another"}); a.Status != want {
+			t.Errorf("with a limit of %d a create answers %d", limit, a.Status)
+		}
+	}
+}
+
 func TestDo(t *testing.T) {
 	t.Parallel()
 	w := weirtest.Start(t)

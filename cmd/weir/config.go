@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -19,7 +20,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/server"
 )
 
@@ -35,12 +38,35 @@ const (
 	tlsKey             = "tls-key"
 	tlsSelfSigned      = "tls-self-signed"
 	trustedProxy       = "trusted-proxy"
+	proxyProtocol      = "proxy-protocol"
 	rateLimitPrincipal = "rate-limit-principal"
 	rateLimitAddress   = "rate-limit-address"
 	smtpURL            = "smtp-url"
 	mailFrom           = "mail-from"
+	awsAccountID       = "aws-account-id"
+	azureAppID         = "azure-app-id"
+	gcpProject         = "gcp-project"
+	cloudCheck         = "cloud-check"
+	awsSTSURL          = "aws-sts-url"
+	azureAuthorityURL  = "azure-authority-url"
+	gcpCredentialsURL  = "gcp-credentials-url"
+	azureClientSecret  = "azure-client-secret"
+	auditSink          = "audit-sink"
+	auditRetention     = "audit-retention"
+	auditMaxSize       = "audit-max-size"
+	auditFileSize      = "audit-file-size"
+	auditFileAge       = "audit-file-age"
+	auditFileCount     = "audit-file-count"
+	auditCA            = "audit-ca"
+	auditHTTPBatch     = "audit-http-batch"
+	oauthAllowNetwork  = "oauth-allow-network"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
+
+	rateLimitOrganization        = "rate-limit-organization"
+	concurrencyLimitPrincipal    = "concurrency-limit-principal"
+	concurrencyLimitOrganization = "concurrency-limit-organization"
+	concurrencyLimitAddress      = "concurrency-limit-address"
 
 	bootstrapAPIKey         = "bootstrap-api-key"
 	bootstrapAPISecret      = "bootstrap-api-secret"
@@ -51,10 +77,14 @@ const (
 
 // withoutFlag are the settings that the environment and the file alone have:
 // other users of the machine can see flags.
-var withoutFlag = []string{bootstrapAPIKey, bootstrapAPISecret, bootstrapEmail, bootstrapPassword, bootstrapOrganizationID}
+var withoutFlag = []string{bootstrapAPIKey, bootstrapAPISecret, bootstrapEmail, bootstrapPassword, bootstrapOrganizationID, azureClientSecret}
 
 // secret are the settings that are never printed.
-var secret = []string{bootstrapAPISecret, bootstrapPassword}
+var secret = []string{azureClientSecret, bootstrapAPISecret, bootstrapPassword}
+
+// lists are the settings with several values, separated by commas in the
+// environment.
+var lists = []string{auditSink, cloudCheck, oauthAllowNetwork, trustedProxy}
 
 func storeFlags(f *pflag.FlagSet) {
 	f.String(configFile, "", "read settings from this YAML `file`; its keys are the names of these flags")
@@ -72,10 +102,31 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(tlsKey, "", "PEM `file` with the certificate's private key")
 	f.Bool(tlsSelfSigned, false, "make a local CA in the data directory, once, and serve HTTPS with a certificate from it")
 	f.StringSlice(trustedProxy, nil, "`CIDR` of proxies that terminate TLS and are believed about the client's address; may be repeated")
-	f.Int(rateLimitPrincipal, 100, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
+	f.Bool(proxyProtocol, false, "the trusted proxies pass on TLS and tell the client's address in the PROXY protocol, version 1 or 2, in place of headers")
+	f.Int(rateLimitPrincipal, 500, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
+	f.Int(rateLimitOrganization, 2000, "requests a second for each organization, in bursts of ten times as many; 0 for no limit")
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
+	f.Int(concurrencyLimitPrincipal, 200, "requests of each principal at once; 0 for no limit")
+	f.Int(concurrencyLimitOrganization, 1000, "requests of each organization at once; 0 for no limit")
+	f.Int(concurrencyLimitAddress, 50, "requests of each address without valid credentials at once; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
+	f.String(awsAccountID, cloudaccess.Placeholder.AWSAccountID, "AWS `account` of the IAM roles that provider integrations name; the default is the one of AWS's examples")
+	f.String(azureAppID, cloudaccess.Placeholder.AzureAppID, "client `ID` of the multi-tenant application in Azure that provider integrations name; the default stands for none")
+	f.String(gcpProject, cloudaccess.Placeholder.GCPProject, "Google Cloud `project` of the service accounts that provider integrations name; the default stands for none")
+	f.StringSlice(cloudCheck, nil, "`clouds` that are asked when a provider integration is validated: aws, azure, gcp; the others are checked by the shape of what they are given")
+	f.String(awsSTSURL, "", "`URL` of AWS's Security Token Service, in place of its own")
+	f.String(azureAuthorityURL, "", "`URL` of Microsoft Entra ID, in place of its own")
+	f.String(gcpCredentialsURL, "", "`URL` of Google's IAM Service Account Credentials API, in place of its own")
+	f.StringSlice(auditSink, []string{"file:audit/audit.jsonl"}, "`URL` that the audit log is delivered to; may be repeated: file:PATH in the data directory or file:///PATH, stdout:, https://host/path, kafka://host:9092/topic; none keeps it in the database alone")
+	f.Duration(auditRetention, 30*24*time.Hour, "how long events of the audit log are kept in the database, delivered or not; 0 for no bound")
+	f.Int(auditMaxSize, 1024, "how many `MiB` of events are kept in the database, delivered or not; 0 for no bound")
+	f.Int(auditFileSize, 100, "size in `MiB` at which a new audit file is begun; 0 for no bound")
+	f.Duration(auditFileAge, 24*time.Hour, "age at which a new audit file is begun; 0 for no bound")
+	f.Int(auditFileCount, 30, "how many full audit files are kept; 0 for all of them")
+	f.String(auditCA, "", "PEM `file` with the certificates that servers of audit sinks are trusted by; those of the system by default")
+	f.Bool(auditHTTPBatch, false, "send many events in one request to the HTTP endpoints of --audit-sink, as a CloudEvents batch")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
+	f.StringSlice(oauthAllowNetwork, nil, "`CIDR` in which the keys of identity providers may be fetched, over plain HTTP too, beside public addresses over HTTPS; may be repeated. Without it, loopback while the server listens there and trusts no proxy")
 }
 
 // load reads the settings: a flag wins over the environment, the environment
@@ -108,7 +159,7 @@ func load(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 		if !slices.Contains(known, key) || value == "" {
 			return "", nil
 		}
-		if key == trustedProxy {
+		if slices.Contains(lists, key) {
 			return key, strings.Split(value, ",")
 		}
 		return key, value
@@ -145,6 +196,8 @@ func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {
 			_, err = strconv.Atoi(text)
 		case "bool":
 			_, err = strconv.ParseBool(text)
+		case "duration":
+			_, err = time.ParseDuration(text)
 		}
 		if err != nil && k.Exists(f.Name) {
 			problems = append(problems, fmt.Errorf("--%s %q is not of the type %s", f.Name, text, f.Value.Type()))
@@ -158,9 +211,22 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: networks(k),
-		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitAddress: k.Int(rateLimitAddress),
-		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: several(k, trustedProxy), ProxyProtocol: k.Bool(proxyProtocol),
+		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
+		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
+		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),
+		SMTPURL:                 k.String(smtpURL), MailFrom: k.String(mailFrom), OAuthNetworks: several(k, oauthAllowNetwork),
+		Clouds: cloudaccess.Options{
+			Identity: cloudaccess.Identity{AWSAccountID: k.String(awsAccountID), AzureAppID: k.String(azureAppID), GCPProject: k.String(gcpProject)},
+			Ask:      several(k, cloudCheck), AzureClientSecret: k.String(azureClientSecret),
+			AWSSTSURL: k.String(awsSTSURL), AzureAuthorityURL: k.String(azureAuthorityURL), GCPCredentialsURL: k.String(gcpCredentialsURL),
+		},
+		Audit: delivery.Options{
+			Sinks:     slices.DeleteFunc(several(k, auditSink), func(s string) bool { return s == noSink }),
+			FileBytes: k.Int64(auditFileSize) << 20, FileAge: k.Duration(auditFileAge), FileCount: k.Int(auditFileCount),
+			CAFile: k.String(auditCA), HTTPBatch: k.Bool(auditHTTPBatch),
+			Retain: delivery.Bounds{Age: k.Duration(auditRetention), Bytes: k.Int64(auditMaxSize) << 20},
+		},
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
@@ -169,13 +235,16 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	}
 }
 
-// networks reads the list of trusted proxies, which a file may also give as one
-// text with commas.
-func networks(k *koanf.Koanf) []string {
-	if text, ok := k.Get(trustedProxy).(string); ok {
+// noSink stands for no audit sink.
+const noSink = "none"
+
+// several reads a setting with several values, which a file may also give as
+// one text with commas.
+func several(k *koanf.Koanf, name string) []string {
+	if text, ok := k.Get(name).(string); ok {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	return k.Strings(trustedProxy)
+	return k.Strings(name)
 }
 
 // logger returns the log that the settings ask for.
@@ -216,6 +285,11 @@ func configCommand() *cobra.Command {
 			}
 			settings[databaseURL] = maskURL(k.String(databaseURL))
 			settings[smtpURL] = maskURL(k.String(smtpURL))
+			var sinks []string
+			for _, sink := range several(k, auditSink) {
+				sinks = append(sinks, maskSink(sink))
+			}
+			settings[auditSink] = sinks
 			delete(settings, "help")
 			out, err := yaml.Parser().Marshal(settings)
 			if err != nil {
@@ -251,6 +325,27 @@ func maskURL(text string) string {
 		}
 	}
 	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// maskSink hides what is secret in the URL of an audit sink: who signs in, and
+// the values of parameters, which may be tokens.
+func maskSink(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return mask
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), mask)
+	} else if u.User != nil {
+		u.User = url.User(mask) // a token, maybe
+	}
+	if query := u.Query(); u.Scheme != "kafka" && len(query) > 0 {
+		for name := range query {
+			query.Set(name, mask)
+		}
+		u.RawQuery = query.Encode()
+	}
 	return u.String()
 }
 

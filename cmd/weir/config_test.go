@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/v2"
@@ -70,6 +71,8 @@ func TestPrecedence(t *testing.T) {
 		{rateLimitAddress, []string{"--rate-limit-address", "1"}, "2", "rate-limit-address: 3", "1", "2", "3", "10"},
 		{trustedProxy, []string{"--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "10.1.0.0/16,::1/128"}, "192.0.2.0/24,2001:db8::/32", "trusted-proxy: [198.51.100.0/24, 203.0.113.0/24]",
 			"[10.0.0.0/8 10.1.0.0/16 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24 203.0.113.0/24]", "[]"},
+		{oauthAllowNetwork, []string{"--oauth-allow-network", "10.0.0.0/8,::1/128"}, "192.0.2.0/24,2001:db8::/32", "oauth-allow-network: [198.51.100.0/24]",
+			"[10.0.0.0/8 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24]", "[]"},
 	} {
 		environment := map[string]string{"WEIR_" + strings.ToUpper(strings.ReplaceAll(c.setting, "-", "_")): c.variable}
 		for name, s := range map[string]struct {
@@ -84,7 +87,7 @@ func TestPrecedence(t *testing.T) {
 			"flag, file":         {source{flags: c.flags, file: c.line}, c.byFlag},
 			"flag, environment":  {source{flags: c.flags, environment: environment}, c.byFlag},
 			"all three of them":  {source{c.flags, environment, c.line}, c.byFlag},
-			"empty environment":  {source{environment: map[string]string{"WEIR_LISTEN": "", "WEIR_PUBLIC_URL": "", "WEIR_TRUSTED_PROXY": ""}, file: c.line}, c.byFile},
+			"empty environment":  {source{environment: map[string]string{"WEIR_LISTEN": "", "WEIR_PUBLIC_URL": "", "WEIR_TRUSTED_PROXY": "", "WEIR_OAUTH_ALLOW_NETWORK": ""}, file: c.line}, c.byFile},
 			"another's variable": {source{environment: map[string]string{"WEIR_NO_SUCH_SETTING": "x", "LISTEN": "x"}}, c.by},
 		} {
 			t.Run(c.setting+" by "+name, func(t *testing.T) {
@@ -95,7 +98,7 @@ func TestPrecedence(t *testing.T) {
 				config := serverConfig(k)
 				got := map[string]any{
 					publicURL: config.PublicURL, listen: config.Listen, tlsSelfSigned: config.TLSSelfSigned,
-					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies,
+					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies, oauthAllowNetwork: config.OAuthNetworks,
 				}[c.setting]
 				if fmt.Sprint(got) != s.want {
 					t.Errorf("%s is %v, want %s", c.setting, got, s.want)
@@ -125,6 +128,11 @@ database-url: postgres://db/weir
 tls-cert: cert.pem
 tls-key: key.pem
 rate-limit-principal: 7
+rate-limit-organization: 8
+rate-limit-address: 9
+concurrency-limit-principal: 10
+concurrency-limit-organization: 11
+concurrency-limit-address: 12
 bootstrap-password: password
 bootstrap-organization-id: org
 bootstrap-email: lost to the environment
@@ -135,6 +143,8 @@ bootstrap-email: lost to the environment
 	c := serverConfig(k)
 	for got, want := range map[string]string{
 		c.DataDir: "/data", c.DatabaseURL: "postgres://db/weir", c.TLSCert: "cert.pem", c.TLSKey: "key.pem", fmt.Sprint(c.RateLimitPrincipal): "7",
+		fmt.Sprint(c.RateLimitOrganization): "8", fmt.Sprint(c.RateLimitAddress): "9", fmt.Sprint(c.ConcurrencyLimitPrincipal): "10",
+		fmt.Sprint(c.ConcurrencyLimitOrganization): "11", fmt.Sprint(c.ConcurrencyLimitAddress): "12",
 		c.Bootstrap.APIKey: "key", c.Bootstrap.APISecret: "secret", c.Bootstrap.Email: "email", c.Bootstrap.Password: "password", c.Bootstrap.OrganizationID: "org",
 	} {
 		if got != want {
@@ -184,6 +194,39 @@ func TestTheFileCanBeNamedByTheEnvironment(t *testing.T) {
 	}
 }
 
+// The audit log goes into a file unless something else is said, or none.
+func TestAuditSettings(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags []string
+		file  string
+		want  []string
+	}{
+		"default":        {nil, "", []string{"file:audit/audit.jsonl"}},
+		"two":            {[]string{"--audit-sink", "stdout:", "--audit-sink", "https://host/x"}, "", []string{"stdout:", "https://host/x"}},
+		"none":           {[]string{"--audit-sink", "none"}, "", []string{}},
+		"list in a file": {nil, "audit-sink: [stdout:, file:x]", []string{"stdout:", "file:x"}},
+		"text in a file": {nil, `audit-sink: "stdout:,file:x"`, []string{"stdout:", "file:x"}},
+	} {
+		k, err := settings(t, c.flags, nil, c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := serverConfig(k).Audit.Sinks; !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	k, err := settings(t, []string{"--audit-max-size", "3", "--audit-file-size=2", "--audit-file-count", "4", "--audit-http-batch"}, map[string]string{
+		"WEIR_AUDIT_RETENTION": "36h", "WEIR_AUDIT_CA": "ca.pem",
+	}, "audit-file-age: 90m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := serverConfig(k).Audit
+	if a.Retain.Bytes != 3<<20 || a.Retain.Age != 36*time.Hour || a.FileBytes != 2<<20 || a.FileAge != 90*time.Minute || a.FileCount != 4 || !a.HTTPBatch || a.CAFile != "ca.pem" {
+		t.Errorf("the settings are %+v", a)
+	}
+}
+
 // A value that is no number or no truth value must not be taken for zero or
 // false: rate limits and TLS would be off without a word.
 func TestValuesOfAWrongType(t *testing.T) {
@@ -196,6 +239,8 @@ func TestValuesOfAWrongType(t *testing.T) {
 		"number with a unit":        {map[string]string{"WEIR_RATE_LIMIT_ADDRESS": "10/s"}, "", rateLimitAddress},
 		"bool in the environment":   {map[string]string{"WEIR_TLS_SELF_SIGNED": "on"}, "", tlsSelfSigned},
 		"number in the file":        {nil, "rate-limit-principal: many", rateLimitPrincipal},
+		"duration":                  {map[string]string{"WEIR_AUDIT_RETENTION": "30 days"}, "", auditRetention},
+		"size with a unit":          {nil, "audit-max-size: 1GiB", auditMaxSize},
 		"bool in the file":          {nil, `tls-self-signed: "enabled"`, tlsSelfSigned},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,6 +332,7 @@ func TestConfigCanBeReadBack(t *testing.T) {
 			[]string{"WEIR_BOOTSTRAP_API_KEY=ABCDEFGH01234567", "WEIR_BOOTSTRAP_EMAIL=o'brien@example.com", "WEIR_BOOTSTRAP_ORGANIZATION_ID=9bb441c4-edef-46ac-8a41-c49e44a3fd9a"},
 			[]string{
 				"--listen", "0.0.0.0:8443", "--trusted-proxy", "10.0.0.0/8", "--public-url", "https://weir.example.com", "--tls-self-signed", "--log-format", "json",
+				"--audit-sink", "file:///var/log/audit.jsonl", "--audit-sink", "kafka://weir:hunter2@kafka.example.com:9092/t?tls=true", "--audit-retention", "36h",
 				"--database-url", "postgres://weir:hunter2@db.example.com/weir?sslmode=verify-full", "--rate-limit-principal", "0", "--data-dir", "/tmp/a: b #c",
 			},
 		},
@@ -312,15 +358,20 @@ func TestConfigMasksSecrets(t *testing.T) {
 		environment []string
 		args        []string
 	}{
-		"bootstrap secret":                  {[]string{"WEIR_BOOTSTRAP_API_SECRET=" + password}, nil},
-		"bootstrap password":                {[]string{"WEIR_BOOTSTRAP_PASSWORD=" + password}, nil},
-		"database password":                 {nil, []string{"--database-url", "postgres://weir:" + password + "@db.example.com/weir"}},
-		"database password without a user":  {nil, []string{"--database-url", "postgres://:" + password + "@db.example.com/weir"}},
-		"database password as a parameter":  {nil, []string{"--database-url", "postgres://weir@db.example.com/weir?sslmode=require&password=" + password}},
-		"database password in a broken URL": {nil, []string{"--database-url", "postgres://weir:100%" + password + "@db.example.com/weir"}},
-		"database password with a hash":     {nil, []string{"--database-url", "postgres://weir:" + password + "#1@db.example.com/weir"}},
-		"database password with a slash":    {nil, []string{"--database-url", "postgres://weir:1/" + password + "@db.example.com/weir"}},
-		"database password in a DSN":        {nil, []string{"--database-url", "host=db.example.com password=" + password}},
+		"bootstrap secret":                      {[]string{"WEIR_BOOTSTRAP_API_SECRET=" + password}, nil},
+		"bootstrap password":                    {[]string{"WEIR_BOOTSTRAP_PASSWORD=" + password}, nil},
+		"database password":                     {nil, []string{"--database-url", "postgres://weir:" + password + "@db.example.com/weir"}},
+		"database password without a user":      {nil, []string{"--database-url", "postgres://:" + password + "@db.example.com/weir"}},
+		"database password as a parameter":      {nil, []string{"--database-url", "postgres://weir@db.example.com/weir?sslmode=require&password=" + password}},
+		"database password in a broken URL":     {nil, []string{"--database-url", "postgres://weir:100%" + password + "@db.example.com/weir"}},
+		"database password with a hash":         {nil, []string{"--database-url", "postgres://weir:" + password + "#1@db.example.com/weir"}},
+		"database password with a slash":        {nil, []string{"--database-url", "postgres://weir:1/" + password + "@db.example.com/weir"}},
+		"password of an audit sink":             {nil, []string{"--audit-sink", "https://weir:" + password + "@collector.example.com/events"}},
+		"token of an audit sink":                {nil, []string{"--audit-sink", "https://" + password + "@collector.example.com/events"}},
+		"token of an audit sink as a parameter": {nil, []string{"--audit-sink", "https://collector.example.com/events?key=" + password}},
+		"password of a Kafka audit sink":        {[]string{"WEIR_AUDIT_SINK=stdout:,kafka://weir:" + password + "@kafka.example.com:9092?tls=true&sasl=plain"}, nil},
+		"password of a sink with a mistake":     {nil, []string{"--audit-sink", "https://weir:100%" + password + "@collector.example.com/"}},
+		"database password in a DSN":            {nil, []string{"--database-url", "host=db.example.com password=" + password}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -354,12 +405,18 @@ func TestTheMaskIsNoSecret(t *testing.T) {
 func TestConfigReportsMistakes(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"--tls-cert":   {"--tls-cert", "x"},
-		"--log-level":  {"--log-level", "loud"},
-		"--listen":     {"--listen", "nonsense"},
-		"--public-url": {"--public-url", "weir.example.com"},
-		"rate limits":  {"--rate-limit-address", "-1"},
-		"plain HTTP":   {"--listen", "0.0.0.0:8080"},
+		"--audit-sink":                        {"--audit-sink", "syslog://host"},
+		"--audit-ca":                          {"--audit-ca", "missing.pem"},
+		"twice":                               {"--audit-sink", "stdout:", "--audit-sink", "stdout:"},
+		"negative":                            {"--audit-retention", "-1h"},
+		"--tls-cert":                          {"--tls-cert", "x"},
+		"--log-level":                         {"--log-level", "loud"},
+		"--listen":                            {"--listen", "nonsense"},
+		"--public-url":                        {"--public-url", "weir.example.com"},
+		"--rate-limit-address is -1":          {"--rate-limit-address", "-1"},
+		"--rate-limit-organization is -2":     {"--rate-limit-organization", "-2"},
+		"--concurrency-limit-principal is -3": {"--concurrency-limit-principal", "-3"},
+		"plain HTTP":                          {"--listen", "0.0.0.0:8080"},
 	} {
 		wantFailure(t, run(t, nil, append([]string{"config"}, args...)...), want)
 	}

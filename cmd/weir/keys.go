@@ -2,14 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/internal/bootstrap"
-	"github.com/weirhq/weir/internal/server"
-	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
 func keysCommand() *cobra.Command {
@@ -21,33 +17,21 @@ running, and print it. This is the way back in for who lost the first one.`,
 		RunE: createKey,
 	}
 	storeFlags(create.Flags())
+	create.Flags().String("organization", "", "`ID` of the organization; the first one by default")
 	create.Flags().String("owner", "", "`ID` of the user or service account that the key stands for; the first administrator by default")
 	c.AddCommand(create)
 	return c
 }
 
 func createKey(cmd *cobra.Command, _ []string) error {
-	k, log, err := loadWithLog(cmd)
+	e, err := openEngine(cmd)
 	if err != nil {
 		return err
 	}
-	if k.String(databaseURL) == "" {
-		// Opening would make an empty database where there is none.
-		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
-			return errNoDatabase
-		}
-	}
-	s, err := server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	e, err := server.NewEngine(cmd.Context(), s, "", log)
-	if err != nil {
-		return err
-	}
+	defer func() { _ = e.Store.Close() }()
+	organization, _ := cmd.Flags().GetString("organization")
 	owner, _ := cmd.Flags().GetString("owner")
-	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, owner)
+	id, secret, owner, err := bootstrap.NewKey(cmd.Context(), e, organization, owner)
 	if err != nil {
 		return err
 	}

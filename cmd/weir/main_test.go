@@ -158,11 +158,18 @@ func (s *serving) stop(t *testing.T, signal os.Signal) string {
 // status asks for the environments with an API key.
 func (s *serving) status(t *testing.T, key, secret string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/org/v2/environments", nil)
+	return s.environments(t, http.MethodGet, "", key, secret)
+}
+
+// environments sends a request about environments and returns its status.
+func (s *serving) environments(t *testing.T, method, body, key, secret string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+"/org/v2/environments", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.SetBasicAuth(key, secret)
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -272,6 +279,7 @@ func TestServeFailures(t *testing.T) {
 		"bad log level":            {nil, []string{"--log-level", "loud"}, []string{`--log-level "loud"`}},
 		"bad log level by name":    {[]string{"WEIR_LOG_LEVEL=loud"}, nil, []string{`"loud"`}},
 		"bad proxy":                {nil, []string{"--trusted-proxy", "nonsense"}, []string{"--trusted-proxy", "nonsense"}},
+		"bad network":              {nil, []string{"--oauth-allow-network", "nonsense"}, []string{"--oauth-allow-network", "nonsense"}},
 		"no such configuration":    {nil, []string{"--config", file + ".yaml"}, []string{"--config", file + ".yaml"}},
 		"no such certificate":      {nil, []string{"--tls-cert", file + ".pem", "--tls-key", file + ".pem", "--log-level", "error"}, []string{"--tls-cert", file + ".pem"}},
 		"bad bootstrap password":   {[]string{"WEIR_BOOTSTRAP_PASSWORD=hunter2"}, nil, []string{"WEIR_BOOTSTRAP_PASSWORD"}},
@@ -308,6 +316,76 @@ func TestSchemaNewerThanTheBinary(t *testing.T) {
 	for _, command := range [][]string{{"serve", "--listen", "127.0.0.1:0"}, {"keys", "create"}} {
 		wantFailure(t, run(t, nil, append(command, "--data-dir", dir)...), "newer", "99999")
 	}
+}
+
+// An operator lets everybody in again who shut everybody out.
+func TestIPFiltersSuspend(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir, "--trusted-proxy", "127.0.0.1/32")
+	content, err := os.ReadFile(filepath.Join(dir, "credentials.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, secret := credentials(t, string(content))
+	send := func(from, method, path, body string) (int, map[string]any) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(key, secret)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Forwarded-Proto", "https")
+		req.Header.Set("X-Forwarded-For", from)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		var answer map[string]any
+		_ = json.NewDecoder(resp.Body).Decode(&answer)
+		return resp.StatusCode, answer
+	}
+	_, group := send("192.0.2.7", "POST", "/iam/v2/ip-groups", `{"group_name": "office", "cidr_blocks": ["192.0.2.0/24"]}`)
+	if status, filter := send("192.0.2.7", "POST", "/iam/v2/ip-filters", fmt.Sprintf(`{"filter_name": "f", "resource_group": "management", "ip_groups": [{"id": %q}]}`, group["id"])); status != http.StatusCreated {
+		t.Fatalf("make a filter: %d %v", status, filter)
+	}
+	becomes := func(want int) {
+		t.Helper()
+		deadline := time.Now().Add(time.Second)
+		for {
+			status, _ := send("203.0.113.5", "GET", "/org/v2/environments", "")
+			if status == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("after a second the answer is %d, want %d", status, want)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	becomes(http.StatusForbidden)
+	do := func(want string, args ...string) {
+		t.Helper()
+		r := run(t, nil, append(append([]string{"ip-filters"}, args...), "--data-dir", dir)...)
+		if r.code != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("ip-filters %v: %d, %q, %q", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	do("state: in force\n", "status")
+	do("are suspended", "suspend", "--reason", "wrong office")
+	becomes(http.StatusOK)
+	do("suspended already", "suspend")
+	do("ip filters: 1\nstate: suspended since 2", "status")
+	do(": wrong office\n", "status")
+	do("count again", "resume")
+	becomes(http.StatusForbidden)
+	do("were not suspended", "resume")
+	wantFailure(t, run(t, nil, "ip-filters", "suspend", "--data-dir", dir, "--organization", "nowhere"), `"nowhere"`)
+	wantFailure(t, run(t, nil, "ip-filters", "suspend", "--data-dir", dir, "--reason", strings.Repeat("x", 256)), "255")
+	wantFailure(t, run(t, nil, "ip-filters", "status", "--data-dir", filepath.Join(dir, "other")), "no database")
+	s.stop(t, syscall.SIGTERM)
 }
 
 func TestKeysCreateMakesNoDatabase(t *testing.T) {

@@ -20,7 +20,9 @@ environment, the environment over the file, the file over the default.
 The first start makes an organization, its first user, the environment "default" and a
 Cloud API key, prints them once, and writes them to credentials.env in the data directory.
 WEIR_BOOTSTRAP_API_KEY, WEIR_BOOTSTRAP_API_SECRET, WEIR_BOOTSTRAP_EMAIL,
-WEIR_BOOTSTRAP_PASSWORD and WEIR_BOOTSTRAP_ORGANIZATION_ID fix those values.`,
+WEIR_BOOTSTRAP_PASSWORD and WEIR_BOOTSTRAP_ORGANIZATION_ID fix those values.
+
+WEIR_AZURE_CLIENT_SECRET is the client secret for '--cloud-check azure'.`,
 		Example: `  weir serve
   weir serve --data-dir /var/lib/weir --listen 0.0.0.0:8443 --tls-self-signed
   weir serve --database-url postgres://weir@db.example.com/weir`,

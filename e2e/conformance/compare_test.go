@@ -16,7 +16,7 @@ import (
 
 func weirDocument(t *testing.T) *openapi3.T {
 	t.Helper()
-	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,9 +31,15 @@ func Sources() []Source {
 	return []Source{
 		{sdk + "apikeys", "v2"},
 		{sdk + "iam", "v2"},
+		{sdk + "iam-ip-filtering", "v2"},
+		{sdk + "identity-provider", "v2"},
 		{sdk + "mds", "v2"},
 		{sdk + "org", "v2"},
+		{sdk + "provider-integration", "v1"},
+		{sdk + "provider-integration", "v2"},
+		{sdk + "service-quota", "v1"},
 		{sdk + "sso", "v2"},
+		{sdk + "sts", "v1"},
 	}
 }
 

@@ -10,28 +10,44 @@ import (
 	"testing"
 
 	apikeysv2 "github.com/confluentinc/ccloud-sdk-go-v2/apikeys/v2"
+	ipfilteringv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam-ip-filtering/v2"
 	iamv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam/v2"
+	identityproviderv2 "github.com/confluentinc/ccloud-sdk-go-v2/identity-provider/v2"
 	mdsv2 "github.com/confluentinc/ccloud-sdk-go-v2/mds/v2"
 	orgv2 "github.com/confluentinc/ccloud-sdk-go-v2/org/v2"
+	pimv1 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v1"
+	pimv2 "github.com/confluentinc/ccloud-sdk-go-v2/provider-integration/v2"
+	quotav1 "github.com/confluentinc/ccloud-sdk-go-v2/service-quota/v1"
 	ssov2 "github.com/confluentinc/ccloud-sdk-go-v2/sso/v2"
+	stsv1 "github.com/confluentinc/ccloud-sdk-go-v2/sts/v1"
 )
 
 // backgroundContext is for what all tests share; the others have t.Context.
 var backgroundContext = context.Background()
 
-// client is the SDK with one API key: its five modules, which do not know of
-// each other.
+// client is the SDK with one API key or token: its modules, which do not know
+// of each other.
 type client struct {
 	// ctx carries the key, which is how the SDK wants it.
-	ctx             context.Context
-	apiKeys         apikeysv2.APIKeysIamV2Api
-	environments    orgv2.EnvironmentsOrgV2Api
-	groupMappings   ssov2.GroupMappingsIamV2SsoApi
-	invitations     iamv2.InvitationsIamV2Api
-	organizations   orgv2.OrganizationsOrgV2Api
-	roleBindings    mdsv2.RoleBindingsIamV2Api
-	serviceAccounts iamv2.ServiceAccountsIamV2Api
-	users           iamv2.UsersIamV2Api
+	ctx               context.Context
+	apiKeys           apikeysv2.APIKeysIamV2Api
+	environments      orgv2.EnvironmentsOrgV2Api
+	groupMappings     ssov2.GroupMappingsIamV2SsoApi
+	identityPools     identityproviderv2.IdentityPoolsIamV2Api
+	identityProviders identityproviderv2.IdentityProvidersIamV2Api
+	invitations       iamv2.InvitationsIamV2Api
+	ipFilters         ipfilteringv2.IPFiltersIamV2Api
+	ipFilterSummaries ipfilteringv2.IPFilterSummariesIamV2Api
+	ipGroups          ipfilteringv2.IPGroupsIamV2Api
+	oauthTokens       stsv1.OAuthTokensStsV1Api
+	organizations     orgv2.OrganizationsOrgV2Api
+	quotas            quotav1.AppliedQuotasServiceQuotaV1Api
+	roleBindings      mdsv2.RoleBindingsIamV2Api
+	scopes            quotav1.ScopesServiceQuotaV1Api
+	serviceAccounts   iamv2.ServiceAccountsIamV2Api
+	users             iamv2.UsersIamV2Api
+	integrationsV1    pimv1.IntegrationsPimV1Api
+	integrationsV2    pimv2.IntegrationsPimV2Api
 }
 
 // as returns a client with the key; an empty one sends no credentials.
@@ -41,33 +57,70 @@ func (w *world) as(key, secret string) *client {
 	org.Servers[0].URL, org.HTTPClient = w.URL, transport
 	iam := iamv2.NewConfiguration()
 	iam.Servers[0].URL, iam.HTTPClient = w.URL, transport
+	filtering := ipfilteringv2.NewConfiguration()
+	filtering.Servers[0].URL, filtering.HTTPClient = w.URL, transport
 	keys := apikeysv2.NewConfiguration()
 	keys.Servers[0].URL, keys.HTTPClient = w.URL, transport
 	mds := mdsv2.NewConfiguration()
 	mds.Servers[0].URL, mds.HTTPClient = w.URL, transport
+	integrationsV1 := pimv1.NewConfiguration()
+	integrationsV1.Servers[0].URL, integrationsV1.HTTPClient = w.URL, transport
+	integrationsV2 := pimv2.NewConfiguration()
+	integrationsV2.Servers[0].URL, integrationsV2.HTTPClient = w.URL, transport
+	quota := quotav1.NewConfiguration()
+	quota.Servers[0].URL, quota.HTTPClient = w.URL, transport
 	sso := ssov2.NewConfiguration()
 	sso.Servers[0].URL, sso.HTTPClient = w.URL, transport
+	provider := identityproviderv2.NewConfiguration()
+	provider.Servers[0].URL, provider.HTTPClient = w.URL, transport
+	sts := stsv1.NewConfiguration()
+	sts.Servers[0].URL, sts.HTTPClient = w.URL, transport
 
 	ctx := backgroundContext
 	if key != "" {
 		ctx = context.WithValue(ctx, orgv2.ContextBasicAuth, orgv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, iamv2.ContextBasicAuth, iamv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, ipfilteringv2.ContextBasicAuth, ipfilteringv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, apikeysv2.ContextBasicAuth, apikeysv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, pimv1.ContextBasicAuth, pimv1.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, pimv2.ContextBasicAuth, pimv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, quotav1.ContextBasicAuth, quotav1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, identityproviderv2.ContextBasicAuth, identityproviderv2.BasicAuth{UserName: key, Password: secret})
 	}
-	orgClient, iamClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam)
+	providerClient := identityproviderv2.NewAPIClient(provider)
+	orgClient, iamClient, quotaClient, filteringClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam), quotav1.NewAPIClient(quota), ipfilteringv2.NewAPIClient(filtering)
 	return &client{
-		ctx:             ctx,
-		apiKeys:         apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
-		environments:    orgClient.EnvironmentsOrgV2Api,
-		groupMappings:   ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
-		invitations:     iamClient.InvitationsIamV2Api,
-		organizations:   orgClient.OrganizationsOrgV2Api,
-		roleBindings:    mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
-		serviceAccounts: iamClient.ServiceAccountsIamV2Api,
-		users:           iamClient.UsersIamV2Api,
+		ctx:               ctx,
+		apiKeys:           apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
+		environments:      orgClient.EnvironmentsOrgV2Api,
+		groupMappings:     ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
+		identityPools:     providerClient.IdentityPoolsIamV2Api,
+		identityProviders: providerClient.IdentityProvidersIamV2Api,
+		invitations:       iamClient.InvitationsIamV2Api,
+		ipFilters:         filteringClient.IPFiltersIamV2Api,
+		ipFilterSummaries: filteringClient.IPFilterSummariesIamV2Api,
+		ipGroups:          filteringClient.IPGroupsIamV2Api,
+		oauthTokens:       stsv1.NewAPIClient(sts).OAuthTokensStsV1Api,
+		organizations:     orgClient.OrganizationsOrgV2Api,
+		quotas:            quotaClient.AppliedQuotasServiceQuotaV1Api,
+		roleBindings:      mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
+		scopes:            quotaClient.ScopesServiceQuotaV1Api,
+		serviceAccounts:   iamClient.ServiceAccountsIamV2Api,
+		users:             iamClient.UsersIamV2Api,
+		integrationsV1:    pimv1.NewAPIClient(integrationsV1).IntegrationsPimV1Api,
+		integrationsV2:    pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,
 	}
+}
+
+// bearing returns a client with an access token in place of a key.
+func (w *world) bearing(token string) *client {
+	c := w.as("", "")
+	c.ctx = context.WithValue(c.ctx, orgv2.ContextAccessToken, token)
+	c.ctx = context.WithValue(c.ctx, iamv2.ContextAccessToken, token)
+	c.ctx = context.WithValue(c.ctx, identityproviderv2.ContextAccessToken, token)
+	return c
 }
 
 // outcome is what a call of the SDK returns.

@@ -23,6 +23,7 @@ func sameSet(t *testing.T, have, want []string, what string) {
 // testPaging reads lists of several pages to their ends, while one of them
 // grows and shrinks.
 func testPaging(t *testing.T, w *world) {
+	w.SetLimit("iam.max_environments.per_org", 1000)
 	c := w.admin
 	want := []string{w.EnvironmentID}
 	for i := range 23 {

@@ -31,12 +31,21 @@ var subjects = []struct {
 	{"Errors", testErrors},
 	{"Forbidden", testForbidden},
 	{"GroupMappings", testGroupMappings},
+	{"IdentityPools", testIdentityPools},
+	{"IdentityProviders", testIdentityProviders},
 	{"InvitationFilters", testInvitationFilters},
 	{"Invitations", testInvitations},
+	{"IpFilters", testIPFilters},
+	{"IpGroups", testIPGroups},
 	{"NotImplemented", testNotImplemented},
+	{"OAuthTokens", testOAuthTokens},
 	{"Organizations", testOrganizations},
 	{"Paging", testPaging},
 	{"PagingWithFilters", testPagingWithFilters},
+	{"ProviderIntegrations", testProviderIntegrations},
+	{"ProviderIntegrationSetups", testProviderIntegrationSetups},
+	{"QuotaRefusals", testQuotaRefusals},
+	{"Quotas", testQuotas},
 	{"RoleBindingFilters", testRoleBindingFilters},
 	{"RoleBindings", testRoleBindings},
 	{"RoleBindingTwice", testRoleBindingTwice},
@@ -110,7 +119,7 @@ var loadServed = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{PublicURL: "https://weir.example.com", Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,26 @@ var scenarios = map[string]scenario{
 			checkMapping(o, `"platform" in groups`, "Who runs it")
 		},
 	},
+	"identity_pool": {
+		made:   5,
+		update: []string{"-var", `filter=claims.sub.startsWith("orders-")`, "-var", "description=They write orders"}, updated: "0 added, 1 changed, 0 destroyed",
+		first: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkPool(t, o, `claims.aud == "weir" && "orders" in claims.groups`, "Services that write orders")
+		},
+		second: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkPool(t, o, `claims.sub.startsWith("orders-")`, "They write orders")
+		},
+	},
+	"identity_provider": {
+		made:   2,
+		update: []string{"-var", "name=sign-on", "-var", "issuer=https://login.example.com/v2", "-var", "jwks_uri=https://127.0.0.1:1/v2/keys"}, updated: "0 added, 2 changed, 0 destroyed",
+		first: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkProvider(t, o, "login", "https://login.example.com/realms/company/", "https://127.0.0.1:1/keys/")
+		},
+		second: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkProvider(t, o, "sign-on", "https://login.example.com/v2", "https://127.0.0.1:1/v2/keys")
+		},
+	},
 	"invitation": {
 		made:   1,
 		update: []string{"-var", "email=doc@example.com"}, updated: "1 added, 0 changed, 1 destroyed",
@@ -54,6 +74,24 @@ var scenarios = map[string]scenario{
 			}
 		},
 	},
+	"ip_filter": {
+		made:   6,
+		update: []string{"-var", "name=Rules, renamed", "-var", `operations=["SCHEMA"]`, "-var", "resource_group=management"}, updated: "0 added, 3 changed, 0 destroyed",
+		first: func(_ *testing.T, w *weirtest.Server, o outputs) {
+			checkFilters(w, o, "Management API Rules", []any{"FLINK", "SCHEMA"}, "multiple")
+		},
+		second: func(_ *testing.T, w *weirtest.Server, o outputs) {
+			checkFilters(w, o, "Rules, renamed", []any{"SCHEMA"}, "management")
+		},
+	},
+	"ip_group": {
+		made:   1,
+		update: []string{"-var", "name=Office", "-var", `blocks=["203.0.113.9/32"]`}, updated: "0 added, 1 changed, 0 destroyed",
+		first: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkGroup(o, "Office [EU]", []any{"192.0.2.7/24", "198.51.100.0/28"})
+		},
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) { checkGroup(o, "Office", []any{"203.0.113.9/32"}) },
+	},
 	"many": {
 		options: []string{"-parallelism=50"},
 		made:    40,
@@ -63,6 +101,28 @@ var scenarios = map[string]scenario{
 	},
 	"organization": {
 		first: checkOrganization,
+	},
+	"provider_integration": {
+		made:   4,
+		update: []string{"-var", "role=arn:aws:iam::111122223333:role/orders-2"}, updated: "2 added, 0 changed, 2 destroyed",
+		replaced: []string{"confluent_provider_integration.archive", "confluent_role_binding.assigner"},
+		flagged:  1,
+		first: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkIntegration(o, "arn:aws:iam::111122223333:role/orders")
+		},
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) {
+			checkIntegration(o, "arn:aws:iam::111122223333:role/orders-2")
+		},
+	},
+	"provider_integration_setup": {
+		made:   5,
+		update: []string{"-var", "name=sales"}, updated: "4 added, 0 changed, 4 destroyed",
+		replaced: []string{
+			"confluent_provider_integration_setup.azure", "confluent_provider_integration_authorization.azure",
+			"confluent_provider_integration_setup.google", "confluent_provider_integration_authorization.google",
+		},
+		first:  func(_ *testing.T, _ *weirtest.Server, o outputs) { checkSetups(o, "orders") },
+		second: func(_ *testing.T, _ *weirtest.Server, o outputs) { checkSetups(o, "sales") },
 	},
 	"role_binding": {
 		made:   5,
@@ -123,6 +183,28 @@ func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg st
 	}
 }
 
+func checkGroup(o outputs, name string, blocks []any) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"office.group_name": name, "office.cidr_blocks": blocks,
+		"by_id.group_name": name, "by_id.cidr_blocks": blocks, "none.id": "ipg-none",
+	})
+	o.same("office.id", "by_id.id")
+}
+
+func checkFilters(w *weirtest.Server, o outputs, name string, operations []any, group string) {
+	o.t.Helper()
+	organization := "crn://confluent.cloud/organization=" + w.OrganizationID
+	o.want(map[string]any{
+		"management.filter_name": name, "management.resource_group": "management", "management.resource_scope": organization,
+		"management.operation_groups":  []any{},
+		"environment.operation_groups": operations, "by_id.operation_groups": operations,
+		"changing.resource_group": group, "changing.resource_scope": organization, "changing.operation_groups": []any{},
+	})
+	o.same("guarded", "environment.resource_scope", "by_id.resource_scope")
+	o.same("environment.id", "by_id.id")
+}
+
 func checkMapping(o outputs, filter, description string) {
 	o.t.Helper()
 	o.want(map[string]any{
@@ -130,6 +212,52 @@ func checkMapping(o outputs, filter, description string) {
 		"by_id.filter": filter, "by_name.description": description,
 	})
 	o.same("engineers.id", "by_id.id", "by_name.id")
+}
+
+func checkIntegration(o outputs, role string) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"archive.display_name": "orders-archive", "archive.aws.0.customer_role_arn": role, "archive.usages": []any{},
+		"archive.aws.0.iam_role_arn": "arn:aws:iam::123456789012:role/" + o.text("archive.id"),
+	})
+	if len(o.text("archive.aws.0.external_id")) != 36 {
+		o.t.Errorf("the external ID is %v", o.at("archive.aws.0.external_id"))
+	}
+	for _, field := range []string{"id", "aws.0.external_id", "aws.0.iam_role_arn", "aws.0.customer_role_arn", "environment.0.id"} {
+		o.same("archive."+field, "by_id."+field, "by_name."+field)
+	}
+}
+
+func checkSetups(o outputs, name string) {
+	o.t.Helper()
+	o.want(map[string]any{
+		"azure.azure.0.customer_azure_tenant_id": "12345678-1234-1234-1234-123456789abc", "azure.azure.0.confluent_multi_tenant_app_id": "00000000-0000-0000-0000-000000000000",
+		"google.gcp.0.customer_google_service_account": "orders@customer.iam.gserviceaccount.com",
+		"google.gcp.0.google_service_account":          o.text("google.id") + "@weir-example.iam.gserviceaccount.com",
+		"by_id.display_name":                           name + "-onelake", "by_id.cloud": "AZURE", "by_id.status": "CREATED",
+		"by_name.display_name": name + "-bigquery", "by_name.cloud": "GCP", "by_name.status": "CREATED",
+	})
+	o.same("azure.id", "by_id.id")
+	o.same("google.id", "by_name.id", "authorization.id")
+	o.same("google.gcp.0.google_service_account", "authorization.gcp.0.google_service_account")
+}
+
+func checkPool(t *testing.T, o outputs, filter, description string) {
+	t.Helper()
+	o.want(map[string]any{
+		"orders.display_name": "orders", "orders.filter": filter, "orders.description": description, "orders.identity_claim": "claims.sub",
+		"by_id.filter": filter, "by_name.description": description,
+	})
+	o.same("orders.id", "by_id.id", "by_name.id")
+}
+
+func checkProvider(t *testing.T, o outputs, name, issuer, keys string) {
+	t.Helper()
+	o.want(map[string]any{
+		"login.display_name": name, "login.issuer": issuer, "login.jwks_uri": keys, "login.identity_claim": "claims.email",
+		"by_id.issuer": issuer, "by_name.jwks_uri": keys,
+	})
+	o.same("login.id", "by_id.id", "by_name.id")
 }
 
 func checkInvitation(t *testing.T, w *weirtest.Server, o outputs, email string) {

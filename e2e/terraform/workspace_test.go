@@ -23,6 +23,8 @@ type workspace struct {
 	weir   *weirtest.Server
 	// secret is that of the API key which an import brings in.
 	secret string
+	// keyless leaves the API key out of the environment.
+	keyless bool
 }
 
 // newWorkspace copies the configuration of the folder, so that the state of
@@ -71,8 +73,10 @@ func (ws *workspace) run(args ...string) (code int, stdout, stderr string) {
 		envConfig + "=" + ws.config, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0",
 		"TF_ACC=1", // the provider waits a second where it would wait a minute
 		"TF_VAR_endpoint=" + ws.weir.URL,
-		"CONFLUENT_CLOUD_API_KEY=" + ws.weir.APIKey, "CONFLUENT_CLOUD_API_SECRET=" + ws.weir.APISecret,
 		"API_KEY_SECRET=" + ws.secret,
+	}
+	if !ws.keyless {
+		cmd.Env = append(cmd.Env, "CONFLUENT_CLOUD_API_KEY="+ws.weir.APIKey, "CONFLUENT_CLOUD_API_SECRET="+ws.weir.APISecret)
 	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -120,6 +124,18 @@ type resource struct {
 
 func (r resource) id() string { return fmt.Sprint(r.Values["id"]) }
 
+// importID is what the provider imports the resource by: its ID, behind that of
+// what contains it where the provider asks for both.
+func (r resource) importID() string {
+	for _, container := range []string{"identity_provider", "environment"} {
+		in, _ := r.Values[container].([]any)
+		if len(in) == 1 && (container != "environment" || strings.HasPrefix(r.Address, "confluent_provider_integration")) {
+			return fmt.Sprint(in[0].(map[string]any)["id"]) + "/" + r.id()
+		}
+	}
+	return r.id()
+}
+
 // state returns the outputs, and what the configuration made.
 func (ws *workspace) state() (outputs map[string]any, made []resource) {
 	ws.t.Helper()
@@ -150,7 +166,7 @@ func (ws *workspace) state() (outputs map[string]any, made []resource) {
 func importBlocks(made []resource) string {
 	var b strings.Builder
 	for _, r := range made {
-		fmt.Fprintf(&b, "import {\n  to = %s\n  id = %q\n}\n\n", r.Address, r.id())
+		fmt.Fprintf(&b, "import {\n  to = %s\n  id = %q\n}\n\n", r.Address, r.importID())
 	}
 	return b.String()
 }

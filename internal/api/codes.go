@@ -46,9 +46,18 @@ var (
 	InvalidRole = &Code{"invalid-role", http.StatusBadRequest, "Invalid Role",
 		"The role binding names a role that does not exist.",
 		"Use one of the predefined roles; the operator's guide lists them.", 0}
+	InvalidExchange = &Code{"invalid_token_exchange", http.StatusBadRequest, "Invalid Token Exchange",
+		"The security token service gives out no token for this request: a field is missing or wrong, or the subject token is not good for the identity pool.",
+		"Correct what the message names. Take a new token from the identity provider if it is the token, and look at the filter of the identity pool if the token does not pass it.", 0}
 	WrongScope = &Code{"invalid_role_scope", http.StatusBadRequest, "Invalid Role Scope",
 		"The role cannot be bound to the kind of resource that the pattern names.",
 		"Bind the role to a scope that it takes, or choose another role.", 40002}
+	QuotaExceeded = &Code{"quota_exceeded", http.StatusPaymentRequired, "Quota Exceeded",
+		"The organization, or a part of it, already has as many objects of the kind as it may have.",
+		"Delete what is no longer needed, or ask the server's operator for a higher limit ('weir quotas set').", 0}
+	LockOut = &Code{"requester_locked_out", http.StatusBadRequest, "Requester Locked Out",
+		"The change of an IP filter or IP group would keep out the address that the request comes from.",
+		"Let in the address that the message names too, or make the change from an address that stays allowed.", 0}
 	RoleBindingForbidden = &Code{"role_binding_forbidden", http.StatusForbidden, "Forbidden Access",
 		"The role binding does not exist, or the caller may not know of it.",
 		"Check the identifier, or ask an administrator of the organization for access.", 40301}
@@ -61,6 +70,12 @@ var (
 	ForbiddenAccess = &Code{"forbidden_access", http.StatusForbidden, "Forbidden Access",
 		"The object does not exist, or the caller may not know of it.",
 		"Check the identifier, or ask an administrator of the organization for access.", 0}
+	AddressNotAllowed = &Code{"ip_address_not_allowed", http.StatusForbidden, "IP Address Not Allowed",
+		"The caller is known, but an IP filter does not allow requests from the address that this one comes from.",
+		"Call from an allowed network, or have an administrator add the address to an IP group; on the server's own machine 'weir ip-filters suspend' lets everybody in.", 0}
+	InsufficientScope = &Code{"insufficient_scope", http.StatusForbidden, "Insufficient Scope",
+		"The access token is valid, but was not granted the scope that the operation asks for.",
+		"Ask /oauth2/token for a token with the scope that the message names, or the server's operator for a client that may have it.", 0}
 	HTTPSRequired = &Code{"https_required", http.StatusForbidden, "HTTPS Required",
 		"Plain HTTP is answered on loopback only, or for a trusted proxy that says it terminated TLS.",
 		"Call the server over HTTPS.", 0}
@@ -70,9 +85,18 @@ var (
 	ResourceNotFound = &Code{"resource_not_found", http.StatusNotFound, "Resource Not Found",
 		"The object does not exist, or the caller may not know of it.",
 		"Check the identifier, and list the objects to see which exist.", 0}
+	ProviderIntegrationNotFound = &Code{"provider_integration_not_found", http.StatusNotFound, "Provider Integration Not Found",
+		"The provider integration does not exist in the environment, or the caller may not know of it.",
+		"Check the identifier and the environment, and list the provider integrations of the environment to see which exist.", 404}
 	ServiceAccountNotFound = &Code{"service_account_not_found", http.StatusNotFound, "Service Account Not Found",
 		"The service account does not exist, or the caller may not know of it.",
 		"Check the identifier, and list the service accounts to see which exist.", 0}
+	IdentityPoolNotFound = &Code{"identity_pool_not_found", http.StatusNotFound, "Identity Pool Not Found",
+		"The identity pool or its identity provider does not exist, or the caller may not know of it.",
+		"Check both identifiers, and list the identity pools of the provider to see which exist.", http.StatusNotFound}
+	IdentityProviderNotFound = &Code{"identity_provider_not_found", http.StatusNotFound, "Identity Provider Not Found",
+		"The identity provider does not exist, or the caller may not know of it.",
+		"Check the identifier, and list the identity providers to see which exist.", http.StatusNotFound}
 	MethodNotAllowed = &Code{"method_not_allowed", http.StatusMethodNotAllowed, "Method Not Allowed",
 		"The path exists, but not with this method.",
 		"Use one of the methods in the Allow header.", 0}
@@ -104,17 +128,18 @@ var (
 		"The operation is part of the public API, but this server does not serve it yet.",
 		"See /docs for the operations that are served.", 0}
 	Unavailable = &Code{"service_unavailable", http.StatusServiceUnavailable, "Service Unavailable",
-		"The server cannot reach its database, or is shutting down.",
+		"The server cannot reach its database or another system that the operation needs, or is shutting down.",
 		"Try again as the Retry-After header says; /readyz tells when the server is ready.", 0}
 )
 
 // Codes lists every code, in the order of status and name.
 func Codes() []*Code {
 	return []*Code{
-		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, MalformedRequest,
+		BadRequest, InvalidPageToken, InvalidParameter, InvalidRole, WrongScope, InvalidExchange, MalformedRequest, LockOut,
 		Unauthenticated,
-		ForbiddenAccess, HTTPSRequired, RoleBindingForbidden, UserUnauthorized,
-		ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
+		QuotaExceeded,
+		ForbiddenAccess, HTTPSRequired, InsufficientScope, AddressNotAllowed, RoleBindingForbidden, UserUnauthorized,
+		IdentityPoolNotFound, IdentityProviderNotFound, ProviderIntegrationNotFound, ResourceNotFound, RouteNotFound, ServiceAccountNotFound,
 		MethodNotAllowed, NotAcceptable,
 		AlreadyExists, InUse,
 		PayloadTooLarge, UnsupportedMediaType, ValidationFailed, TooManyRequests,

@@ -18,6 +18,8 @@ type Problem struct {
 // Error is a failure as the API reports it.
 type Error struct {
 	Code *Code
+	// Title takes the place of the code's title where it is not "".
+	Title string
 	// Problems has at least one element.
 	Problems []Problem
 	// Location is the path of the object in conflict, or "".

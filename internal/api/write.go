@@ -138,13 +138,17 @@ func (w ErrorWriter) body(e *Error, requestID, path string) failure {
 	if e.Code.Number != 0 {
 		f.ErrorCode, f.Message = e.Code.Number, f.Error.Message
 	}
+	title := e.Title
+	if title == "" {
+		title = e.Code.Title
+	}
 	for i, p := range e.Problems {
 		id := requestID
 		if i > 0 {
 			id += "-" + strconv.Itoa(i+1)
 		}
 		f.Errors = append(f.Errors, failureEntry{
-			ID: id, Status: status, Code: e.Code.Name, Title: e.Code.Title, Detail: p.Message,
+			ID: id, Status: status, Code: e.Code.Name, Title: title, Detail: p.Message,
 			Source: failureSource{Pointer: p.Pointer, Parameter: p.Parameter},
 		})
 	}

@@ -40,7 +40,29 @@ type Caller struct {
 	// Scheme is the kind of credential; Credential is its public part, the
 	// key's id.
 	Scheme, Credential string
+	// Identity is who stands behind an identity pool, nil for other callers.
+	Identity *Identity
+	// Scopes are what a token is good for, of the kinds that have scopes.
+	Scopes []string
 }
+
+// Refusal is the error of credentials that were not accepted, with what is
+// known of whose they are: for the audit log, and never for the answer.
+type Refusal struct {
+	// Answer is what the client is told.
+	Answer *api.Error
+	// Org and Principal are those of the key that was named, if it exists.
+	Org, Principal string
+	// Mechanism is how the credentials came, Credential the ID of the key that
+	// was named, if it has the form of one: anything else could be a secret that
+	// stands in the wrong place.
+	Mechanism, Credential string
+}
+
+func (r *Refusal) Error() string { return r.Answer.Error() }
+
+// Unwrap returns the answer.
+func (r *Refusal) Unwrap() error { return r.Answer }
 
 // Authenticator checks credentials against the directory.
 type Authenticator struct {
@@ -161,13 +183,20 @@ func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []s
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
+	refuse := func(message string) error {
+		r := &Refusal{Answer: invalidKey(message), Org: org, Principal: record.Owner, Mechanism: "HTTP_BASIC"}
+		if keyShape(id) {
+			r.Credential = id
+		}
+		return r
+	}
 	// An unknown key goes on with an empty record, which no secret matches: it
 	// costs what a wrong secret costs.
 	if !a.Hasher.Matches(record.Hash, secret) {
-		return nil, invalidKey("The API key or its secret is not valid")
+		return nil, refuse("The API key or its secret is not valid")
 	}
 	if !accepts(accepted, record.Scheme) {
-		return nil, invalidKey("invalid API key: make sure you're using a Cloud API Key and not a resource-specific API key")
+		return nil, refuse("invalid API key: make sure you're using a Cloud API Key and not a resource-specific API key")
 	}
 	subject, err := a.Directory.Subject(ctx, org, record.Owner)
 	if err != nil {

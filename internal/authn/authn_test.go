@@ -156,7 +156,8 @@ func TestUnknownKeyAndWrongSecretAreOneAnswer(t *testing.T) {
 	unknown, wrong := newKeys(t), newKeys(t)
 	_, first := unknown.authenticate(basic("UNKNOWNKEY000000", "x"), authn.SchemeCloudKey)
 	_, second := wrong.authenticate(basic(cloudKey, "x"), authn.SchemeCloudKey)
-	if first == nil || !reflect.DeepEqual(first, second) {
+	var here, there *api.Error
+	if !errors.As(first, &here) || !errors.As(second, &there) || !reflect.DeepEqual(here, there) {
 		t.Errorf("the answers are\n%#v and\n%#v", first, second)
 	}
 	if unknown.gets != 1 || wrong.gets != 1 || unknown.lists != 0 || wrong.lists != 0 {

@@ -3,36 +3,23 @@ package authn
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/memory"
 	"github.com/weirhq/weir/internal/store"
 )
 
 // Directory answers from memory what every request asks: whose a key is, and
 // what a principal may do. It is told of changes (Changed), and forgets at
-// once what they touch.
-//
-// What it remembers is bounded. Keys that do not exist are remembered too, in
-// a part of their own: a key that is unknown then takes as long as one with a
-// wrong secret, and a flood of made-up keys pushes out no real ones.
+// once what they touch. What it remembers is bounded.
 type Directory struct {
-	store store.Reader
-
-	// mu orders filling against forgetting: what was read before a change must
-	// not be remembered after it. generation counts the changes.
-	mu         sync.Mutex
-	generation uint64
-	keys       *lru.Cache[string, keyEntry]
-	unknown    *lru.Cache[string, struct{}]
-	subjects   *lru.Cache[subjectKey, *authz.Subject]
+	store    store.Reader
+	keys     *memory.Memory[string, keyEntry]
+	subjects *memory.Memory[subjectKey, *authz.Subject]
 }
 
 type keyEntry struct {
@@ -55,59 +42,19 @@ const rememberedKeys = 20_000
 // it told of changes.
 func NewDirectory(s store.Reader) *Directory {
 	d := &Directory{store: s}
-	d.keys = must(lru.New[string, keyEntry](rememberedKeys))
-	d.unknown = must(lru.New[string, struct{}](rememberedKeys))
-	d.subjects = must(lru.New[subjectKey, *authz.Subject](rememberedKeys))
+	d.keys = memory.New(rememberedKeys, d.loadKey,
+		map[string]memory.Reach{APIKeyKind: memory.Same}, func(id string) string { return id })
+	// A change does not say whose binding it was. Bindings change seldom, and a
+	// subject costs one query to read again.
+	d.subjects = memory.New(rememberedKeys, d.loadSubject, map[string]memory.Reach{RoleBindingKind: memory.Everything}, nil)
 	return d
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // the size is a constant above zero
-	}
-	return v
 }
 
 // Changed makes the directory forget what the change touches. It is quick and
 // may be called from any goroutine.
 func (d *Directory) Changed(c store.Change) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if c.All {
-		d.generation++
-		d.keys.Purge()
-		d.unknown.Purge()
-		d.subjects.Purge()
-		return
-	}
-	for _, key := range c.Keys {
-		switch key.Kind {
-		case APIKeyKind:
-			d.generation++
-			d.keys.Remove(key.ID)
-			d.unknown.Remove(key.ID)
-		case RoleBindingKind:
-			// A change does not say whose binding it was. Bindings change
-			// seldom, and a subject costs one query to read again.
-			d.generation++
-			d.subjects.Purge()
-		}
-	}
-}
-
-func (d *Directory) now() uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.generation
-}
-
-// remember runs fill unless something changed since the generation.
-func (d *Directory) remember(since uint64, fill func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.generation == since {
-		fill()
-	}
+	d.keys.Changed(c)
+	d.subjects.Changed(c)
 }
 
 // Key returns the organization and the record of the API key, or
@@ -116,26 +63,20 @@ func (d *Directory) Key(ctx context.Context, id string) (string, KeyRecord, erro
 	if !keyShape(id) {
 		return "", KeyRecord{}, store.ErrNotFound // no key was ever like this
 	}
-	if e, ok := d.keys.Get(id); ok {
-		return e.org, e.record, nil
-	}
-	if d.unknown.Contains(id) {
-		return "", KeyRecord{}, store.ErrNotFound
-	}
-	since := d.now()
+	e, err := d.keys.Get(ctx, id)
+	return e.org, e.record, err
+}
+
+func (d *Directory) loadKey(ctx context.Context, id string) (keyEntry, error) {
 	row, err := d.store.Get(ctx, "", store.Key{Kind: APIKeyKind, ID: id})
-	if errors.Is(err, store.ErrNotFound) {
-		d.remember(since, func() { d.unknown.Add(id, struct{}{}) })
-	}
 	if err != nil {
-		return "", KeyRecord{}, err
+		return keyEntry{}, err
 	}
 	record, err := DecodeKeyRecord(row.Private)
 	if err != nil {
-		return "", KeyRecord{}, err
+		return keyEntry{}, err
 	}
-	d.remember(since, func() { d.keys.Add(id, keyEntry{row.Org, record}) })
-	return row.Org, record, nil
+	return keyEntry{row.Org, record}, nil
 }
 
 func keyShape(id string) bool {
@@ -154,18 +95,16 @@ func keyShape(id string) bool {
 // the others that it acts for as well: its group mappings, or further identity
 // pools of one token.
 func (d *Directory) Subject(ctx context.Context, org, principal string, with ...string) (*authz.Subject, error) {
-	key := subjectKey{org, strings.Join(append([]string{principal}, with...), " ")}
-	if s, ok := d.subjects.Get(key); ok {
-		return s, nil
-	}
-	since := d.now()
-	bindings, err := d.bindings(ctx, org, append([]string{principal}, with...))
+	return d.subjects.Get(ctx, subjectKey{org, strings.Join(append([]string{principal}, with...), " ")})
+}
+
+func (d *Directory) loadSubject(ctx context.Context, key subjectKey) (*authz.Subject, error) {
+	principals := strings.Split(key.principals, " ")
+	bindings, err := d.bindings(ctx, key.org, principals)
 	if err != nil {
 		return nil, err
 	}
-	s := authz.NewSubject(org, principal, bindings)
-	d.remember(since, func() { d.subjects.Add(key, s) })
-	return s, nil
+	return authz.NewSubject(key.org, principals[0], bindings), nil
 }
 
 // maxBindings bounds what one principal's roles take in memory; bindings

@@ -108,7 +108,7 @@ func callers(t *testing.T, a asked, resource string) string {
 	}
 	if !a.container || len(a.resources) > 1 {
 		for principal, name := range map[string]string{"u-9": "users", "sa-9": "service accounts"} {
-			if a.kind.OwnedBy != "" && decides(t, "", "", principal, principal, a.operation, resource, outside) {
+			if a.kind != nil && a.kind.OwnedBy != "" && decides(t, "", "", principal, principal, a.operation, resource, outside) {
 				owners = append(owners, name)
 			}
 		}
@@ -126,6 +126,9 @@ func contains(s authz.Scope, resource string) bool {
 	}
 	if strings.HasSuffix(resource, "ApiKey") {
 		return s == authz.ServiceAccount || keyed(s, resource)
+	}
+	if resource == "IpFilter" {
+		return s == authz.Environment
 	}
 	for scope, place := range places {
 		if scope.Resource() == resource && strings.HasPrefix(place, places[s]+"/") {

@@ -43,7 +43,7 @@ var roles = []Role{
 			"Invitation":     {"Create", Describe, "Delete"},
 			"ServiceAccount": {"Create", Describe, "Alter", "Delete", DescribeAccess, AlterAccess},
 			"GroupMapping":   crud,
-			"IdentityPool":   crud,
+			"IdentityPool":   crud, "IdentityProvider": {Describe},
 		},
 	},
 	{
@@ -66,7 +66,7 @@ var roles = []Role{
 			"Topic": {All}, "Cluster": {All}, "CloudCluster": {All}, "KsqlCluster": {All}, "Subject": {All}, "Connector": {All},
 		},
 		Organization: Grants{
-			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe},
+			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe}, "IdentityProvider": {Describe},
 		},
 	},
 	{
@@ -117,12 +117,14 @@ var roles = []Role{
 			Any:           access,
 			"Environment": {Describe, "Alter", "Delete", "CreateKafkaCluster", AlterAccess, DescribeAccess},
 			"KafkaApiKey": crud, "SchemaRegistryApiKey": crud, "FlinkApiKey": crud, "KsqlApiKey": crud,
-			"ProviderIntegration": crud,
+			"IpFilter":            crud,
+			"ProviderIntegration": {All},
 			"Topic":               {All}, "Cluster": {All}, "CloudCluster": {All}, "SchemaRegistry": {All}, "Subject": {All},
 			"Connector": {All}, "KsqlCluster": {All}, "FlinkRegion": {All}, "ComputePool": {All},
 		},
 		Organization: Grants{
-			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe},
+			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe}, "IdentityProvider": {Describe},
+			"IpGroup": {Describe},
 		},
 	},
 	{
@@ -171,7 +173,7 @@ var roles = []Role{
 		Within: Grants{
 			Any:              access,
 			"ServiceAccount": {Describe, "Alter", "Delete", "Assign"},
-			"IdentityPool":   {Describe, "Alter", "Delete", "Assign"}, "ProviderIntegration": {Describe, "Assign"},
+			"IdentityPool":   {Describe, "Alter", "Delete", "Assign"}, "ProviderIntegration": {Describe, "Alter", "Delete", "Assign"},
 			"Topic": {All}, "Group": {"Read", Describe, "Delete"}, "TransactionalId": {"Write", Describe},
 			"Subject":     {"Read", "Write", "Delete", "ReadCompatibility", "WriteCompatibility"},
 			"KsqlCluster": {Describe, "Contribute", "Terminate"}, "Connector": {All},

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
-	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/org"
@@ -73,6 +73,16 @@ func Needed(ctx context.Context, s store.Store) (bool, error) {
 	return false, err
 }
 
+// FirstOrganization returns the ID of the organization that the first start
+// made, or an error for the operator where there is none.
+func FirstOrganization(ctx context.Context, s store.Store) (string, error) {
+	id, err := s.Setting(ctx, settingFirstOrganization)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", errors.New("this database has no organization yet: start the server once")
+	}
+	return string(id), err
+}
+
 // Choose fills in the credentials of a new installation, from the options
 // where they fix a value.
 func Choose(o Options) Credentials {
@@ -105,32 +115,42 @@ func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) 
 		return false, err
 	}
 	created := false
+	ctx = audit.As(ctx, "bootstrap")
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		var err error
 		if created, err = tx.PutSetting(ctx, settingFirstOrganization, []byte(c.OrganizationID)); err != nil || !created {
 			return err
 		}
-		organization := &engine.Object{Kind: org.Organization, Org: c.OrganizationID, ID: c.OrganizationID, Doc: engine.Doc{
-			"display_name": "Weir", "jit_enabled": true,
-		}}
+		if err := NewOrganization(ctx, e, tx, c.OrganizationID, "Weir", c.EnvironmentID); err != nil {
+			return err
+		}
 		user := &engine.Object{Kind: iam.User, Org: c.OrganizationID, Private: iam.UserRecord{PasswordHash: password}.Encode(), Doc: engine.Doc{
 			"email": c.Email, "full_name": "Administrator", "auth_type": iam.AuthTypeLocal,
 		}}
-		environment := &engine.Object{Kind: org.Environment, Org: c.OrganizationID, ID: c.EnvironmentID, Doc: engine.Doc{
-			"display_name": "default",
-		}}
-		for _, o := range []*engine.Object{organization, user, environment} {
-			if err := e.Insert(ctx, tx, o); err != nil {
-				return err
-			}
+		if err := e.Insert(ctx, tx, user); err != nil {
+			return err
 		}
-		root := organization.ResourceName()
-		if err := iam.Bind(ctx, e, tx, c.OrganizationID, user.ID, authz.OrganizationAdmin, root); err != nil {
+		if err := iam.Appoint(ctx, e, tx, c.OrganizationID, user.ID); err != nil {
 			return err
 		}
 		return insertKey(ctx, e, tx, c.OrganizationID, user.ID, c.APIKey, c.APISecret)
 	})
 	return created, err
+}
+
+// NewOrganization makes an organization with what each has from the beginning,
+// in a transaction that is under way. Whoever calls it sees to an administrator
+// (iam.Appoint, iam.InviteAdministrator).
+func NewOrganization(ctx context.Context, e *engine.Engine, tx store.Tx, id, name, environmentID string) error {
+	organization := &engine.Object{Kind: org.Organization, Org: id, ID: id, Doc: engine.Doc{
+		"display_name": name, "jit_enabled": true,
+	}}
+	if err := e.Insert(ctx, tx, organization); err != nil {
+		return err
+	}
+	return e.Insert(ctx, tx, &engine.Object{Kind: org.Environment, Org: id, ID: environmentID, Doc: engine.Doc{
+		"display_name": "default",
+	}})
 }
 
 func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization, owner, id, secret string) error {
@@ -145,19 +165,18 @@ func insertKey(ctx context.Context, e *engine.Engine, tx store.Tx, organization,
 	})
 }
 
-// NewKey makes another Cloud API key for an administrator of the first
-// organization, or for the named user or service account, and returns its id,
-// its secret and its owner. It is the way back in for who lost the key.
-func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ownedBy string, err error) {
-	organization, err := e.Store.Setting(ctx, settingFirstOrganization)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", "", "", errors.New("this database has no organization yet: start the server once")
-	}
-	if err != nil {
-		return "", "", "", err
+// NewKey makes another Cloud API key for an administrator of the organization,
+// "" for the first one, or for the named user or service account in it, and
+// returns its id, its secret and its owner. It is the way back in for who lost
+// the key, and so bound to no quota.
+func NewKey(ctx context.Context, e *engine.Engine, organization, owner string) (id, secret, ownedBy string, err error) {
+	if organization == "" {
+		if organization, err = FirstOrganization(ctx, e.Store); err != nil {
+			return "", "", "", err
+		}
 	}
 	if owner == "" {
-		admins, err := iam.Administrators(ctx, e.Store, string(organization))
+		admins, err := iam.Administrators(ctx, e.Store, organization)
 		if err != nil {
 			return "", "", "", err
 		}
@@ -166,14 +185,16 @@ func NewKey(ctx context.Context, e *engine.Engine, owner string) (id, secret, ow
 		}
 		owner = admins[0]
 	}
-	if acts, err := iam.CanAct(ctx, e.Store, string(organization), owner); err != nil {
+	if acts, err := iam.CanAct(ctx, e.Store, organization, owner); err != nil {
 		return "", "", "", err
 	} else if !acts {
 		return "", "", "", fmt.Errorf("the owner %q does not exist, or is a user who has not accepted the invitation yet", owner)
 	}
 	id, secret = iam.APIKey.ID.New(), authn.NewSecret()
+	ctx = audit.As(ctx, audit.Operator)
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
-		return insertKey(ctx, e, tx, string(organization), owner, id, secret)
+		tx.Overdraw()
+		return insertKey(ctx, e, tx, organization, owner, id, secret)
 	})
 	return id, secret, owner, err
 }

@@ -60,8 +60,10 @@ func newInstall(t *testing.T) install {
 	e, err := engine.New(engine.Config{
 		Store: s, PublicURL: "http://127.0.0.1", Authenticate: a.Authenticate, Hasher: a.Hasher,
 		Kinds: []*engine.Kind{iam.APIKey, iam.Invitation, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
-		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
-		Now:   time.Now, Log: slog.New(slog.DiscardHandler),
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Tokens: api.PageTokens{Key: keys.PageToken, Now: time.Now},
 	})
 	if err != nil {
@@ -366,7 +368,7 @@ func TestSettleKeepsTheFileWhenTheDatabaseIsAway(t *testing.T) {
 func TestNewKey(t *testing.T) {
 	t.Parallel()
 	i := newInstall(t)
-	if _, _, _, err := NewKey(t.Context(), i.Engine, ""); err == nil || !strings.Contains(err.Error(), "start the server") {
+	if _, _, _, err := NewKey(t.Context(), i.Engine, "", ""); err == nil || !strings.Contains(err.Error(), "start the server") {
 		t.Errorf("without an organization the error is %v", err)
 	}
 	c := testCredentials()
@@ -377,7 +379,7 @@ func TestNewKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for owner, want := range map[string]string{"": admin, admin: admin, robot.ID: robot.ID} {
-		id, secret, ownedBy, err := NewKey(t.Context(), i.Engine, owner)
+		id, secret, ownedBy, err := NewKey(t.Context(), i.Engine, "", owner)
 		if err != nil {
 			t.Fatalf("for %q: %v", owner, err)
 		}
@@ -389,9 +391,42 @@ func TestNewKey(t *testing.T) {
 			t.Errorf("for %q: the key stands for %+v, %v", owner, caller, err)
 		}
 	}
+	// Other organizations have keys too, and administrators of their own.
+	const other = "11111111-edef-46ac-8a41-c49e44a3fd9a"
+	boss := &engine.Object{Kind: iam.ServiceAccount, Org: other, Doc: engine.Doc{"display_name": "boss"}}
+	err := i.Store.Update(t.Context(), func(tx store.Tx) error {
+		if err := NewOrganization(t.Context(), i.Engine, tx, other, "Other", org.Environment.ID.New()); err != nil {
+			return err
+		}
+		if err := i.Insert(t.Context(), tx, boss); err != nil {
+			return err
+		}
+		for range 2 { // the second time there is nothing to do
+			if err := iam.Appoint(t.Context(), i.Engine, tx, other, boss.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(i.rows(t, other, iam.RoleBinding)); n != 1 {
+		t.Errorf("the administrator was appointed %d times", n)
+	}
+	id, secret, ownedBy, err := NewKey(t.Context(), i.Engine, other, "")
+	if err != nil || ownedBy != boss.ID {
+		t.Fatalf("the key is %s's: %v", ownedBy, err)
+	}
+	if caller, err := i.caller(t, id, secret); err != nil || caller.Org != other {
+		t.Errorf("the key stands for %+v, %v", caller, err)
+	}
+	if _, _, _, err := NewKey(t.Context(), i.Engine, "", boss.ID); err == nil {
+		t.Error("a key for somebody in another organization")
+	}
 	before := len(i.rows(t, c.OrganizationID, iam.APIKey))
 	for _, unknown := range []string{"u-zzzzzz", "sa-zzzzzz", "nobody", "env-abc123"} {
-		_, _, _, err := NewKey(t.Context(), i.Engine, unknown)
+		_, _, _, err := NewKey(t.Context(), i.Engine, "", unknown)
 		if err == nil || !strings.Contains(err.Error(), unknown) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("for %s the error is %v", unknown, err)
 		}
@@ -410,7 +445,7 @@ func TestNewKeyWithoutAnAdministrator(t *testing.T) {
 	if err := i.Store.Update(t.Context(), func(tx store.Tx) error { return tx.Delete(t.Context(), binding.Key, time.Now()) }); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := NewKey(t.Context(), i.Engine, ""); err == nil || !strings.Contains(err.Error(), "--owner") {
+	if _, _, _, err := NewKey(t.Context(), i.Engine, "", ""); err == nil || !strings.Contains(err.Error(), "--owner") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -75,13 +75,15 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 //
 // That is the peer of the connection unless the peer is a trusted proxy. Then
 // the header is read from its end, where the nearest proxy wrote, and the first
-// address that is no trusted proxy's is the client. Where the list ends, or
-// cannot be read any further, the last proxy that was reached is.
+// address that is no trusted proxy's is the client. Where the list ends, the
+// last proxy that was reached is: it calls for itself. Where a trusted proxy
+// wrote something else than an address, such as "unknown", the result is the
+// zero Addr.
 //
 // A request with both headers must get the same client from both. A proxy that
 // maintains one usually passes the other one on as the client wrote it, and
 // there is no telling which. Where they disagree, the result is the zero
-// Addr, which is in no network: what admits by address refuses it. It is also
+// Addr, too. It is in no network: what admits by address refuses it. It is also
 // the result where the connection has no IP address.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer := peerOf(r)
@@ -119,7 +121,7 @@ func (p Proxies) walk(
 		}
 		addr, ok := parse(hop)
 		if !ok {
-			break
+			return netip.Addr{}
 		}
 		client = addr
 	}

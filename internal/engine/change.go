@@ -33,12 +33,16 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 
 	// The question is asked of the scope that will hold the object, before
 	// anything is said of the body: who may not create learns nothing by trying.
-	if !k.mayCreate(q.caller, w.New) {
-		p := k.permission(Create)
-		return nil, denied(p.Operation, []Guard{{Resource: p.Resource}})
+	p := k.permission(Create)
+	on := []Guard{{Resource: p.Resource, On: crn.PatternOf(k.scope(w.New))}}
+	if !q.decided(p.Operation, on, k.mayCreate(q.caller, w.New)) {
+		return nil, denied(p.Operation, on)
+	}
+	if err := q.admit(k, Create, w.New); err != nil {
+		return nil, err
 	}
 	if q.parent != "" {
-		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.Key(), ID: q.parent}); err != nil {
+		if _, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Parent.StoreKey(), ID: q.parent}); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				return nil, k.Parent.missing(q.parent)
 			}
@@ -46,6 +50,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		}
 	}
 	if err := e.insert(ctx, w, problems); err != nil {
+		return nil, err
+	}
+	// Only now is it settled what the object is about.
+	if err := q.admit(k, Read, w.New); err != nil {
 		return nil, err
 	}
 	return &Answer{Status: q.op.Success, Location: w.New.Path(), Body: w.New.render(true)}, nil
@@ -64,7 +72,7 @@ func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
 }
 
 func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
-	if hook := w.New.Kind.Hooks.Locate; hook != nil {
+	if hook := w.New.Kind.hooks().Locate; hook != nil {
 		return hook(ctx, w)
 	}
 	return nil, nil
@@ -74,16 +82,37 @@ func (e *Engine) locate(ctx context.Context, w *Write) ([]api.Problem, error) {
 // that is under way and holds its lock. What changes in Private alone is no
 // update to those who see the document.
 func (e *Engine) Save(ctx context.Context, tx store.Tx, o *Object) error {
-	if !bytes.Equal(o.render(false), o.stored) {
-		o.Updated = e.Now().UTC()
+	return e.save(ctx, &Write{Engine: e, Tx: tx, Verb: Update, New: o, Now: e.Now().UTC()})
+}
+
+func (e *Engine) save(ctx context.Context, w *Write) error {
+	o := w.New
+	before, err := e.before(o)
+	if err != nil {
+		return err
 	}
-	return tx.Update(ctx, o.row(), e.entries(o))
+	if !bytes.Equal(o.as(o.Kind.stored()).render(false), o.stored) {
+		o.Updated = w.Now
+	}
+	if err := e.write(ctx, w, before, o); err != nil {
+		return err
+	}
+	return e.tellUsages(ctx, w.Tx, o.Org, before, o)
+}
+
+// before is a changed object as it was read, where that matters: to quotas, and
+// to what it referred to. Else nobody looks into it.
+func (e *Engine) before(o *Object) (*Object, error) {
+	if k := o.Kind.stored(); len(k.Quotas) == 0 && !e.users[k] {
+		return o, nil
+	}
+	return o.Kind.Decode(&store.Row{Key: o.Key(), Org: o.Org, Parent: o.Parent, Body: o.stored})
 }
 
 // Lock reads an object that Weir itself is about to change, or answers
 // store.ErrNotFound.
 func (e *Engine) Lock(ctx context.Context, tx store.Tx, org string, k *Kind, id string) (*Object, error) {
-	row, err := tx.Lock(ctx, org, store.Key{Kind: k.Key(), ID: id})
+	row, err := tx.Lock(ctx, org, store.Key{Kind: k.StoreKey(), ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +130,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err
 		}
-		err := w.Tx.Insert(ctx, o.row(), e.entries(o))
+		err := e.write(ctx, w, nil, o)
 		var taken *store.ErrTaken
 		switch {
 		case errors.As(err, &taken) && taken.Name == "" && !given:
@@ -109,6 +138,9 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 		case errors.As(err, &taken):
 			return e.conflict(ctx, w, taken)
 		case err != nil:
+			return err
+		}
+		if err := e.tellUsages(ctx, w.Tx, o.Org, nil, o); err != nil {
 			return err
 		}
 		return e.after(ctx, w)
@@ -144,21 +176,27 @@ func (e *Engine) update(ctx context.Context, q *request, w *Write) (*Answer, err
 	// included, so that repeating a request is harmless.
 	body := w.New.render(false)
 	if string(body) == string(row.Body) && string(w.New.Private) == string(old.Private) {
-		return q.answer(body), nil
+		return q.answer(body), w.Tx.Append(e.change(ctx, w, body).Entry())
 	}
 	w.New.Updated = w.Now
-	changed := w.New.row()
 	var taken *store.ErrTaken
-	switch err := w.Tx.Update(ctx, changed, e.entries(w.New)); {
+	switch err := e.write(ctx, w, old, w.New); {
 	case errors.As(err, &taken):
 		return nil, e.conflict(ctx, w, taken)
 	case err != nil:
 		return nil, err
 	}
+	body = w.New.stored
+	if err := e.tellUsages(ctx, w.Tx, w.New.Org, old, w.New); err != nil {
+		return nil, err
+	}
 	if err := e.after(ctx, w); err != nil {
 		return nil, err
 	}
-	return q.answer(changed.Body), nil
+	if err := q.admit(q.kind, Read, w.New); err != nil {
+		return nil, err
+	}
+	return q.answer(body), nil
 }
 
 // apply puts what the body says into w.New.
@@ -211,8 +249,8 @@ func replaceable(fields []Field, old Doc) Doc {
 // fill in the rest. Problems found before are reported together with its own.
 func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) error {
 	k := w.New.Kind
-	if k.Hooks.Validate != nil {
-		for _, p := range k.Hooks.Validate(w) {
+	if k.hooks().Validate != nil {
+		for _, p := range k.hooks().Validate(w) {
 			// One entry for each field: what is wrong with it in general says more.
 			if !slices.ContainsFunc(problems, func(known api.Problem) bool { return known.Pointer == p.Pointer }) {
 				problems = append(problems, p)
@@ -226,14 +264,14 @@ func (e *Engine) settle(ctx context.Context, w *Write, problems []api.Problem) e
 	if problems = append(problems, unresolved...); len(problems) > 0 {
 		return api.Invalid(problems...)
 	}
-	if k.Hooks.BeforeWrite != nil {
-		return k.Hooks.BeforeWrite(ctx, w)
+	if k.hooks().BeforeWrite != nil {
+		return k.hooks().BeforeWrite(ctx, w)
 	}
 	return nil
 }
 
 func (e *Engine) after(ctx context.Context, w *Write) error {
-	if hook := w.New.Kind.Hooks.AfterWrite; hook != nil {
+	if hook := w.New.Kind.hooks().AfterWrite; hook != nil {
 		return hook(ctx, w)
 	}
 	return nil
@@ -249,12 +287,12 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 		return nil, err
 	}
 	w.Old = old
-	if retire := q.kind.Hooks.Retire; retire != nil {
+	if retire := q.kind.hooks().Retire; retire != nil {
 		w.New = old.clone()
 		if err := retire(ctx, w); err != nil {
 			return nil, err
 		}
-		if err := e.Save(ctx, w.Tx, w.New); err != nil {
+		if err := e.save(ctx, w); err != nil {
 			return nil, err
 		}
 		return q.answer(w.New.render(false)), nil
@@ -262,7 +300,6 @@ func (e *Engine) delete(ctx context.Context, q *request, w *Write) (*Answer, err
 	if err := e.remove(ctx, w, old); err != nil {
 		return nil, err
 	}
-	old.Deleted = w.Now
 	return q.answer(old.render(false)), nil
 }
 
@@ -279,14 +316,20 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 		return err
 	}
 	for _, d := range doomed {
-		if hook := d.Kind.Hooks.BeforeDelete; hook != nil {
-			w := *cause
-			w.Old, w.New = d, nil
+		w := *cause
+		w.Old, w.New = d, nil
+		if hook := d.Kind.hooks().BeforeDelete; hook != nil {
 			if err := hook(ctx, &w); err != nil {
 				return err
 			}
 		}
-		if err := cause.Tx.Delete(ctx, d.Key(), cause.Now); err != nil {
+		d.Deleted = cause.Now
+		if err := e.write(ctx, &w, d, nil); err != nil {
+			return err
+		}
+	}
+	for _, d := range doomed {
+		if err := e.tellUsages(ctx, cause.Tx, d.Org, d, nil); err != nil {
 			return err
 		}
 	}
@@ -295,10 +338,10 @@ func (e *Engine) remove(ctx context.Context, cause *Write, o *Object) error {
 		gone[d.Kind] = append(gone[d.Kind], d)
 	}
 	for k, objects := range gone {
-		if k.Hooks.AfterDelete == nil {
+		if k.hooks().AfterDelete == nil {
 			continue
 		}
-		if err := k.Hooks.AfterDelete(ctx, cause, objects); err != nil {
+		if err := k.hooks().AfterDelete(ctx, cause, objects); err != nil {
 			return err
 		}
 	}
@@ -391,9 +434,9 @@ func (o *Object) onDelete(field string) OnDelete {
 // inUse names who refers, unless that is hidden from the caller.
 func inUse(w *Write, o, by *Object) error {
 	if w.Caller != nil && !by.Kind.VisibleTo(w.Caller, by) {
-		return api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
+		return api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by something that you may not know of", o.Kind.Name, o.ID))
 	}
-	e := api.New(api.InUse, fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
+	e := api.New(api.InUse, o.Kind.InUse+fmt.Sprintf("The %s '%s' is used by %s", o.Kind.Name, o.ID, by.ResourceName()))
 	e.Location = by.Path()
 	return e
 }
@@ -401,14 +444,14 @@ func inUse(w *Write, o, by *Object) error {
 // conflict reports that another object has what must be unique, and where it
 // is, unless that is hidden from the caller.
 func (e *Engine) conflict(ctx context.Context, w *Write, taken *store.ErrTaken) error {
-	o := w.New
-	message := o.Kind.NameTaken
+	o, k := w.New, w.New.Kind.stored()
+	message := k.NameTaken
 	if message == "" || taken.Name == "" {
-		message = fmt.Sprintf("Another %s already has this identity", o.Kind.Name)
+		message = fmt.Sprintf("Another %s already has this identity", k.Name)
 	}
 	problem := api.Problem{Message: message}
-	if o.Kind.UniqueName != "" && taken.Name != "" {
-		problem.Pointer = pointer(o.Kind.UniqueName)
+	if k.UniqueName != "" && taken.Name != "" {
+		problem.Pointer = pointer(k.UniqueName)
 	}
 	conflict := &api.Error{Code: api.AlreadyExists, Problems: []api.Problem{problem}}
 	row, err := w.Tx.Get(ctx, o.Org, taken.By)
@@ -430,6 +473,7 @@ func (e *Engine) conflict(ctx context.Context, w *Write, taken *store.ErrTaken) 
 
 // row is the object as it is stored.
 func (o *Object) row() *store.Row {
+	o = o.as(o.Kind.stored())
 	r := &store.Row{
 		Key: o.Key(), Org: o.Org, Parent: o.Parent,
 		Created: o.Created, Updated: o.Updated,
@@ -447,12 +491,30 @@ func (o *Object) row() *store.Row {
 	return r
 }
 
+// as is the object in another version of its kind.
+func (o *Object) as(k *Kind) *Object {
+	if o.Kind == k {
+		return o
+	}
+	other := *o
+	other.Kind = k
+	return &other
+}
+
 // scope is the CRN that a new object will stand below.
 func (k *Kind) scope(o *Object) crn.CRN {
-	if k.Under != nil {
+	root := OrganizationCRN(o.Org)
+	switch {
+	case k.Under != nil:
 		return k.Under(o)
+	case k.Parent != nil && o.Parent != "":
+		// A parent that cannot be named does not exist; whoever may make such
+		// objects anywhere is told so.
+		if name, err := k.Parent.scope(&Object{Org: o.Org}).Append(k.Parent.Segment, o.Parent); err == nil {
+			return name
+		}
 	}
-	return OrganizationCRN(o.Org)
+	return root
 }
 
 // pointer turns a dotted path into a JSON pointer.

@@ -4,15 +4,21 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/cloudaccess"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/token"
@@ -29,23 +35,37 @@ type Config struct {
 	PublicURL    string
 	Authenticate func(r *http.Request, accepted []string) (*authn.Caller, error)
 	// Admit is asked once the caller is known, or with a nil caller when
-	// authentication failed; it answers 429 and sets the headers that tell of
-	// limits.
-	Admit  func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) error
-	Tokens api.PageTokens
+	// authentication failed or was not asked for; it answers 429 and sets the
+	// headers that tell of limits. Without an error leave is called when the
+	// request has ended, however it ends.
+	Admit func(rw http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error)
+	// Filters returns the IP filters of an organization, and Client the address
+	// that a request comes from, or the zero Addr where that is not known.
+	Filters func(ctx context.Context, org string) (*ipfilter.Table, error)
+	Client  func(r *http.Request) netip.Addr
+	Tokens  api.PageTokens
 	// SigningKeys sign the tokens that operations give out.
 	SigningKeys *token.Keys
 	Hasher      authn.Hasher
-	Now         func() time.Time
-	Log         *slog.Logger
+	// Clouds are who this installation is in the public clouds, and what can be
+	// asked there.
+	Clouds cloudaccess.Clouds
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Engine serves kinds.
 type Engine struct {
 	Config
 	kinds map[string]*Kind
+	// quotas are those of all kinds, by code.
+	quotas map[string]*Quota
 	// routes finds the kind and verb behind an operation's id.
 	routes map[string]route
+	// users are the kinds whose objects others tell of in their Usages.
+	users map[*Kind]bool
+	// audited remembers which credentials the audit log has of late.
+	audited *lru.Cache[presented, time.Time]
 }
 
 // route is a kind with a verb or an action, or else a call.
@@ -53,51 +73,67 @@ type route struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	check  *Check
 	call   *Call
 }
 
 // New checks the table of kinds and returns the engine for it. An error means
 // a mistake in a definition.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, routes: map[string]route{}}
+	audited, err := lru.New[presented, time.Time](rememberedCredentials)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}, audited: audited}
 	var problems []error
+	serve := func(id string, to route) {
+		if _, dup := e.routes[id]; dup {
+			by := "a call"
+			if to.kind != nil {
+				by = "kind " + to.kind.Key()
+			}
+			problems = append(problems, fmt.Errorf("%s: operation %s is served twice", by, id))
+		}
+		e.routes[id] = to
+	}
 	for _, k := range c.Kinds {
 		if e.kinds[k.Key()] != nil {
 			problems = append(problems, fmt.Errorf("kind %s is listed twice", k.Key()))
 		}
 		e.kinds[k.Key()] = k
 	}
+	e.users = map[*Kind]bool{}
 	for _, k := range c.Kinds {
+		e.users[k] = e.mayUse(k)
 		for verb, id := range k.Operations {
 			if err := k.checkOperation(verb, id); err != nil {
 				problems = append(problems, err)
 				continue
 			}
-			if _, dup := e.routes[id]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), id))
-			}
-			e.routes[id] = route{kind: k, verb: verb}
+			serve(id, route{kind: k, verb: verb})
 		}
 		for i := range k.Actions {
 			a := &k.Actions[i]
 			if op, ok := operation.ByID(a.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+"/{id}") {
 				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its objects", k.Key(), a.Operation))
 			}
-			if _, dup := e.routes[a.Operation]; dup {
-				problems = append(problems, fmt.Errorf("kind %s: operation %s is served twice", k.Key(), a.Operation))
+			serve(a.Operation, route{kind: k, verb: act, action: a})
+		}
+		for i := range k.Checks {
+			c := &k.Checks[i]
+			if op, ok := operation.ByID(c.Operation); !ok || !strings.HasPrefix(op.Path, k.Path+":") {
+				problems = append(problems, fmt.Errorf("kind %s: there is no operation %s on its collection", k.Key(), c.Operation))
 			}
-			e.routes[a.Operation] = route{kind: k, verb: act, action: a}
+			serve(c.Operation, route{kind: k, verb: Checking, check: c})
 		}
 		problems = append(problems, e.checkFields(k)...)
+		problems = append(problems, e.addQuotas(k)...)
 	}
 	for _, call := range c.Calls {
 		if err := call.check(); err != nil {
 			problems = append(problems, err)
 		}
-		if _, dup := e.routes[call.Operation]; dup {
-			problems = append(problems, fmt.Errorf("operation %s is served twice", call.Operation))
-		}
-		e.routes[call.Operation] = route{verb: act, call: call}
+		serve(call.Operation, route{verb: act, call: call})
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
@@ -147,6 +183,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if f.WriteOnly && (f.ReadOnly || f.Once || f.Always || f.Filter != NotFiltered || f.Immutable) {
 			problems = append(problems, fmt.Errorf("kind %s: nothing can be shown of the write-only field %s", k.Key(), path))
 		}
+		if f.Type == Address && !f.ReadOnly {
+			problems = append(problems, fmt.Errorf("kind %s: address %s must be read-only: users do not choose addresses on this server", k.Key(), path))
+		}
 		if f.Description == "" {
 			problems = append(problems, fmt.Errorf("kind %s: field %s has no description", k.Key(), path))
 		}
@@ -162,8 +201,20 @@ func (e *Engine) checkFields(k *Kind) []error {
 			problems = append(problems, fmt.Errorf("kind %s: the parent field %s must be a required, immutable reference, and Parent its kind", k.Key(), k.ParentField))
 		}
 	}
+	if f := k.field(k.Usages); k.Usages != "" && (f == nil || !f.ReadOnly || f.Type != Array || f.Items == nil || f.Items.Type != String) {
+		problems = append(problems, fmt.Errorf("kind %s: the field %s of usages must be read-only and an array of texts", k.Key(), k.Usages))
+	}
+	if k.ParentParameter != "" && k.ParentField == "" {
+		problems = append(problems, fmt.Errorf("kind %s: the parameter %s names a parent, and the body names none", k.Key(), k.ParentParameter))
+	}
+	if k.Of != nil && (k.Of.Of != nil || e.kinds[k.Of.Key()] != k.Of || k.Operations[Update] != "" || len(k.Actions) > 0 || k.Segment != k.Of.Segment || k.ID != k.Of.ID || k.Parent != k.Of.Parent || k.Resource != k.Of.Resource) {
+		problems = append(problems, fmt.Errorf("kind %s: another version of %s must name the same objects and has no update, and both must be in the table", k.Key(), k.Of.Key()))
+	}
 	if strings.Contains(k.Path, "{") && k.Parent == nil {
 		problems = append(problems, fmt.Errorf("kind %s: the path names a parent, and there is none", k.Key()))
+	}
+	if err := k.checkSource(); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

@@ -67,6 +67,7 @@ func TestNewReportsMistakes(t *testing.T) {
 		"reference without target":       {func(k *Kind) { k.Fields[1].To = nil }, "reference owner says not to what"},
 		"array of references without":    {func(k *Kind) { k.Fields[2].Items.To = nil }, "reference owners says not to what"},
 		"array without items":            {func(k *Kind) { k.Fields[2].Items = nil }, "array owners has no items"},
+		"address that users choose":      {func(k *Kind) { k.Fields[0].Type = Address }, "address display_name must be read-only"},
 		"field without description":      {func(k *Kind) { k.Fields[0].Description = "" }, "field display_name has no description"},
 		"write-only field that is shown": {func(k *Kind) { k.Fields[0].WriteOnly, k.Fields[0].Filter = true, FilterOne }, "nothing can be shown of the write-only field display_name"},
 		"inner field without":            {func(k *Kind) { k.Fields[3].Fields[0].Description = "" }, "field spec.inner has no description"},

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,6 +28,9 @@ const (
 	Reference
 	// Array is a list of Items.
 	Array
+	// Address is one on this server. Documents hold its path, which answers
+	// have behind the public URL; it is the server's to set.
+	Address
 )
 
 // Field is one property of a kind. The zero value of every attribute is the
@@ -39,7 +43,8 @@ type Field struct {
 	// Example is shown in the API reference.
 	Example any
 
-	// Required fields must be there on create and cannot be cleared.
+	// Required fields must be there on create, unless they have a Default, and
+	// cannot be cleared.
 	Required bool
 	// ReadOnly fields are the server's: in bodies they are ignored.
 	ReadOnly bool
@@ -51,6 +56,9 @@ type Field struct {
 	// there is to keep of them into Private, or into other fields. One that is
 	// Required must be there on create; left out later, it stays what it was.
 	WriteOnly bool
+	// EmptyIsAbsent makes an empty text in a body say what leaving the String
+	// out says: clients send it for what they have no value for.
+	EmptyIsAbsent bool
 	// Always makes every answer have the String, empty where it is not set.
 	Always bool
 	// Deprecated is said in the API reference.
@@ -66,7 +74,7 @@ type Field struct {
 	PatternHint string
 	// Enum lists the allowed values of a String; empty means any.
 	Enum []string
-	// Default is what create takes when the field is absent.
+	// Default is what create takes when the field is absent. Null is no absence.
 	Default any
 	// Format is the OpenAPI format.
 	Format string
@@ -80,11 +88,17 @@ type Field struct {
 
 	// Filter makes the field's dotted path a query parameter of list.
 	Filter Filter
+	// FilterAs is the parameter's name where it is not the dotted path.
+	FilterAs string
 	// FilterRequired makes list refuse a request without the parameter.
 	FilterRequired bool
 	// FilterBy turns the parameter's value into a condition, where that is not
 	// the exact match of the field; its error is for the user.
-	FilterBy func(value string) (store.Condition, error)
+	// with holds the parameters of FilterWith that are there.
+	FilterBy func(value string, with url.Values) (store.Condition, error)
+	// FilterWith are further parameters of list, which FilterBy reads; one needs
+	// the field's own beside it.
+	FilterWith []Parameter
 }
 
 // MaxString is the greatest length in characters of a String without a
@@ -107,6 +121,15 @@ func (f *Field) maxLength() int {
 	}
 }
 
+// Parameter is the name of the query parameter that lists are filtered by the
+// field at the dotted path with.
+func (f *Field) Parameter(path string) string {
+	if f.FilterAs != "" {
+		return f.FilterAs
+	}
+	return path
+}
+
 // Filter says how a list can be filtered by a field: by exact match.
 type Filter int
 
@@ -127,6 +150,10 @@ type ReferenceTo struct {
 	Kinds []string
 	// OnDelete says what the deletion of the target does.
 	OnDelete OnDelete
+	// Asks is the operation that whoever makes the reference must be permitted on
+	// the target, such as Assign; "" asks for nothing. A target that they may not
+	// even know of is one that does not exist.
+	Asks string
 	// Typed references carry api_version and kind (the vendor's
 	// ObjectReference beside GlobalObjectReference).
 	Typed bool
@@ -172,6 +199,30 @@ func walk(fields []Field, prefix string, f func(path string, field *Field)) {
 			walk(fields[i].Fields, path+".", f)
 		}
 	}
+}
+
+// eachFilter calls f for every filter of lists: its query parameter, and the
+// field that it is about with its dotted path.
+func (k *Kind) eachFilter(f func(parameter, path string, field *Field)) {
+	if k.FilterID != NotFiltered {
+		f(store.FieldID, store.FieldID, &Field{Name: store.FieldID, Filter: k.FilterID})
+	}
+	walk(k.Fields, "", func(path string, field *Field) {
+		if field.Filter != NotFiltered {
+			f(field.Parameter(path), path, field)
+		}
+	})
+}
+
+// filter returns the field that the query parameter filters lists by, and its
+// dotted path; nil for a parameter that is no filter.
+func (k *Kind) filter(parameter string) (path string, field *Field) {
+	k.eachFilter(func(name, p string, f *Field) {
+		if name == parameter {
+			path, field = p, f
+		}
+	})
+	return path, field
 }
 
 // field returns the field at the dotted path, or nil.

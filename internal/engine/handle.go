@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/ipfilter"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -21,11 +26,23 @@ type request struct {
 	kind   *Kind
 	verb   Verb
 	action *Action
+	check  *Check
+	call   *Call
 	id     string
 	parent string
+	params operation.Params
 	query  url.Values
 	caller *authn.Caller
 	body   map[string]any
+	// object is what the path names, once it was read; decision is what was
+	// decided of it.
+	object   *Object
+	decision *audit.Authorization
+	// filters are the IP filters of the caller's organization, client is the
+	// address that they are asked about, group the operation group.
+	filters *ipfilter.Table
+	client  netip.Addr
+	group   string
 }
 
 // Answer is what an operation answers when it succeeds.
@@ -45,7 +62,7 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 	if !ok {
 		return nil, nil, api.New(api.NotImplemented, fmt.Sprintf("The operation %s (%s, %s) is not served by this server yet", op.ID, op.API(), op.Lifecycle))
 	}
-	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action}
+	q := &request{Request: r, op: op, kind: to.kind, verb: to.verb, action: to.action, check: to.check, call: to.call, params: params}
 	for _, p := range params {
 		if p.Name == "id" {
 			q.id = p.Value
@@ -54,45 +71,93 @@ func (e *Engine) Handle(rw http.ResponseWriter, r *http.Request, op operation.Op
 		}
 	}
 
-	// 2. Authenticate, unless the operation asks for no credentials.
-	var caller *authn.Caller
+	// 2. Authenticate, unless the operation asks for no credentials. Where they
+	// are in the body, that is read first.
 	var err error
-	if len(op.Credentials) > 0 {
-		caller, err = e.Authenticate(r, op.Credentials)
+	inBody := to.call != nil && to.call.Identify != nil
+	switch {
+	case inBody:
+		if err = q.decode(to); err == nil {
+			q.caller, err = e.identify(r.Context(), q, to.call)
+		}
+	case len(op.Credentials) > 0:
+		q.caller, err = e.Authenticate(r, op.Credentials)
 	}
+	caller := q.caller
 
-	// 3. Rate limit: the caller, or the address of who is none.
-	if err == nil || unauthenticated(err) {
-		if limited := e.Admit(rw, r, caller); limited != nil {
+	// 3. Admit: the limits of the caller, or of the address of who is none. The
+	// request counts as under way until all steps are done.
+	if err == nil || clientsFault(err) {
+		leave, limited := e.Admit(rw, r, caller)
+		if limited != nil {
 			return nil, caller, limited
 		}
+		defer leave()
 	}
+	ctx := audit.WithActor(r.Context(), e.actor(r, caller, err))
 	if err != nil {
+		e.recordFailure(ctx, q, err)
 		return nil, nil, err
 	}
-	q.caller = caller
 
-	// 4. Decode.
-	if q.query, err = api.ParseQuery(r.URL.RawQuery); err != nil {
-		return nil, caller, err
+	// What came of it is in the audit log before it is told: a change has written
+	// its event with itself.
+	answer, err := e.answer(ctx, q, to, inBody)
+	if err != nil {
+		e.recordFailure(ctx, q, err)
+	} else {
+		e.recordSuccess(ctx, q)
 	}
-	if !api.AcceptsJSON(r.Header.Values("Accept")) {
-		return nil, caller, api.New(api.NotAcceptable, "The Accept header must allow application/json")
-	}
-	if q.body, err = to.readBody(r); err != nil {
-		return nil, caller, err
+	return answer, caller, err
+}
+
+// answer takes the steps of a request that was admitted; decoded says whether
+// it has been read for its credentials already.
+func (e *Engine) answer(ctx context.Context, q *request, to route, decoded bool) (*Answer, error) {
+	if err := checkScopes(q.caller, q.op.Scopes); err != nil {
+		return nil, err
 	}
 
-	// 5. Authorize, validate, write and render: in one transaction for a
+	// 4. IP filters: those of the caller's organization. Those of an environment
+	// are asked about in step 6, where it is known what the request is about.
+	var err error
+	if q.caller != nil {
+		if err := e.admitOrganization(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+
+	// 5. Decode.
+	if !decoded {
+		if err = q.decode(to); err != nil {
+			return nil, err
+		}
+	}
+
+	// 6. Authorize, validate, write and render: in one transaction for a
 	// change, so that what was found of the object still holds when it is
 	// written. The caller's roles are those of the beginning of the request.
 	var answer *Answer
 	if to.call != nil {
-		answer, err = e.call(r.Context(), q, to.call, params)
+		answer, err = e.call(ctx, q, to.call)
 	} else {
-		answer, err = e.perform(r.Context(), q)
+		answer, err = e.perform(ctx, q)
 	}
-	return answer, caller, err
+	return answer, e.exceeded(err)
+}
+
+// decode reads what the request says: its query, what answer it takes, and its
+// body.
+func (q *request) decode(to route) error {
+	var err error
+	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
+		return err
+	}
+	if !api.AcceptsJSON(q.Header.Values("Accept")) {
+		return api.New(api.NotAcceptable, "The Accept header must allow application/json")
+	}
+	q.body, err = to.readBody(q.Request)
+	return err
 }
 
 // readBody reads the request's body where the operation has one.
@@ -111,24 +176,50 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	if q.verb == List {
 		return e.list(ctx, q)
 	}
+	if q.check != nil {
+		return e.check(ctx, q)
+	}
+	if err := q.nameParent(); err != nil {
+		return nil, err
+	}
 	// Who may not is told so before anything is locked; under the lock of a
 	// change the question is put again.
 	if q.verb != Create {
-		o, row, err := e.load(ctx, e.Store.Get, q)
+		from, err := e.reader(ctx, q)
 		if err != nil {
 			return nil, err
 		}
+		o, err := q.kind.builtIn(ctx, e.Store, q.caller.Org, q.id)
+		var row *store.Row
+		stored := o == nil
+		if stored && err == nil {
+			o, row, err = e.load(ctx, from.Get, q)
+		}
+		if err != nil {
+			return nil, err
+		}
+		q.object = o
 		if err := e.authorize(q, o, q.asks()); err != nil {
 			return nil, err
 		}
 		if q.verb == Read {
-			return &Answer{Status: q.op.Success, Body: row.Body}, nil
+			body := o.stored
+			if stored {
+				body, err = q.kind.document(row)
+			}
+			return &Answer{Status: q.op.Success, Body: body}, err
+		}
+		if !stored {
+			return nil, api.New(api.BadRequest, fmt.Sprintf("The %s '%s' is built in; it cannot be changed or deleted", q.kind.Name, q.id))
 		}
 	}
 	var answer *Answer
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
-		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Query: q.query, Now: e.Now().UTC()}
-		var err error
+		w := &Write{Engine: e, Tx: tx, Verb: q.verb, Caller: q.caller, Client: q.client, Query: q.query, Now: e.Now().UTC(), request: q}
+		err := e.lockUsed(ctx, tx, q, q.object)
+		if err != nil {
+			return err
+		}
 		switch q.verb {
 		case Create:
 			answer, err = e.create(ctx, q, w)
@@ -145,6 +236,41 @@ func (e *Engine) perform(ctx context.Context, q *request) (*Answer, error) {
 	return answer, nil
 }
 
+// check looks at the object that the body names.
+func (e *Engine) check(ctx context.Context, q *request) (*Answer, error) {
+	body, problems := merge(q.check.fields(q.kind), nil, q.body, "")
+	if len(problems) > 0 {
+		return nil, api.Invalid(problems...)
+	}
+	q.id = body.String("id")
+	if q.kind.ParentField != "" {
+		q.parent = body.String(q.kind.ParentField + ".id")
+	}
+	o, _, err := e.load(ctx, e.Store.Get, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.authorize(q, o, q.check.Asks); err != nil {
+		return nil, err
+	}
+	if err := q.check.Run(ctx, e, o, body); err != nil {
+		return nil, err
+	}
+	return &Answer{Status: q.op.Success}, nil
+}
+
+// nameParent reads the parameter that names the parent of the object.
+func (q *request) nameParent() error {
+	name := q.kind.ParentParameter
+	if name == "" || q.verb != Read && q.verb != Delete {
+		return nil
+	}
+	if q.parent = q.query.Get(name); q.parent == "" {
+		return api.BadParameter(api.InvalidParameter, name, "The parameter '"+name+"' is required: the ID of the "+q.kind.Parent.Name+" that the "+q.kind.Name+" is in")
+	}
+	return nil
+}
+
 // asks is the operation that the request asks permission for.
 func (q *request) asks() string {
 	if q.action != nil {
@@ -155,7 +281,7 @@ func (q *request) asks() string {
 
 // load reads the object that the path names with get: Store.Get, or Tx.Lock.
 func (e *Engine) load(ctx context.Context, get func(context.Context, string, store.Key) (*store.Row, error), q *request) (*Object, *store.Row, error) {
-	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.Key(), ID: q.id})
+	row, err := get(ctx, q.caller.Org, store.Key{Kind: q.kind.StoreKey(), ID: q.id})
 	if errors.Is(err, store.ErrNotFound) || err == nil && q.parent != "" && row.Parent != q.parent {
 		return nil, nil, q.kind.missing(q.id)
 	}
@@ -163,14 +289,16 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 		return nil, nil, err
 	}
 	o, err := q.kind.Decode(row)
+	q.object = o
 	return o, row, err
 }
 
-// authorize asks the decision function about an object that exists. Who may
-// not even see it gets the answer of an object that does not exist.
+// authorize asks the decision function about an object that exists, and then
+// the IP filters of its environment. Who may not even see it gets the answer of
+// an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
-	if q.kind.allows(q.caller, operation, Read, o) {
-		return nil
+	if q.decided(operation, q.kind.guards(Read, o), q.kind.allows(q.caller, operation, Read, o)) {
+		return q.admit(q.kind, Read, o)
 	}
 	if !q.kind.VisibleTo(q.caller, o) {
 		return q.kind.missing(q.id)
@@ -195,9 +323,28 @@ func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object)
 	return false
 }
 
+// checkScopes refuses a token that was not granted what the operation asks for.
+// The challenge is that of RFC 6750.
+func checkScopes(caller *authn.Caller, needed []string) error {
+	for _, scope := range needed {
+		if !slices.Contains(caller.Scopes, scope) {
+			return api.New(api.InsufficientScope, "This operation takes a token with the scope "+scope).
+				WithHeader("WWW-Authenticate", fmt.Sprintf("Bearer error=%q, scope=%q", api.InsufficientScope.Name, strings.Join(needed, " ")))
+		}
+	}
+	return nil
+}
+
 func unauthenticated(err error) bool {
 	var refused *api.Error
 	return errors.As(err, &refused) && refused.Code.Status == http.StatusUnauthorized
+}
+
+// clientsFault reports whether a request is refused for what its sender did:
+// without a caller that counts against the address.
+func clientsFault(err error) bool {
+	var refused *api.Error
+	return errors.As(err, &refused) && refused.Code.Status < http.StatusInternalServerError
 }
 
 func denied(operation string, guards []Guard) error {

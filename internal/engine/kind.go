@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -25,6 +26,13 @@ type Kind struct {
 	// Description says in a sentence or two what the kind is, for the API
 	// reference.
 	Description string
+	// Of makes this another version of that kind, over the same objects: what is
+	// made through one is there through the other. Objects are stored as
+	// documents of that kind, so a read or a list of this version decodes each
+	// object once. That kind's hooks, links and unique names hold for both; ID,
+	// Segment, Parent and Resource must be the same, and its fields are some of
+	// that kind's. It has no update.
+	Of *Kind
 	// Path is the path of the collection. Where the kind has a Parent, the
 	// one {parameter} in it is the parent's ID.
 	Path string
@@ -35,8 +43,8 @@ type Kind struct {
 	// ID is the shape of new identifiers.
 	ID IDShape
 	// Segment is the key of the kind's own segment in CRNs. Under tells what
-	// the segment stands below: nil for the organization, else a function of
-	// the object.
+	// the segment stands below; nil means below the Parent, which itself stands
+	// below the organization then, and for kinds without one the organization.
 	Segment string
 	Under   func(o *Object) crn.CRN
 	// Parent is the kind that contains this one, or nil.
@@ -44,6 +52,13 @@ type Kind struct {
 	// ParentField is the field of the body that names the parent, for kinds
 	// whose path does not; it must be a required, immutable reference.
 	ParentField string
+	// ParentParameter is the query parameter by which read and delete must name
+	// the parent, for kinds with a ParentField; "" for none. An object in
+	// another parent is missing then. Links to the object have the parameter.
+	ParentParameter string
+	// Source computes the objects, for kinds that are not stored: these can be
+	// listed and read, and nothing else.
+	Source Source
 	// Fields are the properties beside api_version, kind, id and metadata.
 	Fields []Field
 	// UniqueName is the field whose value no two live objects of the
@@ -55,11 +70,22 @@ type Kind struct {
 	// what no two live objects may share, at most 1024 bytes. It takes the
 	// place of UniqueName.
 	UniqueKey func(o *Object) string
+	// InUse begins the message of a deletion that is refused because others
+	// refer to the object, where clients look for certain words; it ends in a
+	// colon and a space.
+	InUse string
+	// BuiltIn returns an object with the ID that every organization has and that
+	// is stored nowhere, or nil. It can be read and referred to, not changed or
+	// deleted, and is in no list. r reads what it is made from; Kind, Org and ID
+	// are filled in.
+	BuiltIn func(ctx context.Context, r store.Reader, org, id string) (*Object, error)
 	// OwnedBy is the field that names the principal who owns the object, or
 	// "": owners have rights of their own (package authz). It is a reference,
 	// or store.FieldID where the object is the principal, or a text that has
 	// OwnerPrefix before the principal's ID.
 	OwnedBy, OwnerPrefix string
+	// Quotas limit how many objects there may be.
+	Quotas []*Quota
 	// Resource is the resource type that permissions are asked for, as the
 	// vendor's documents spell it, for example "Environment".
 	Resource string
@@ -78,6 +104,8 @@ type Kind struct {
 	// Missing answers for an object that is not there or is hidden; nil means
 	// 404 resource_not_found.
 	Missing func(id string) *api.Error
+	// FilterID makes id a query parameter of list.
+	FilterID Filter
 	// PageSize is the default and the greatest page size of lists; zero means
 	// 10 and 100.
 	PageSize PageSize
@@ -85,11 +113,24 @@ type Kind struct {
 	Pages Pages
 	// Parameters are query parameters beside filters and paging.
 	Parameters map[Verb][]Parameter
+	// Methods names the verbs in the audit log where the names do not follow
+	// from Name: by default CreateServiceAccount, UpdateServiceAccount,
+	// DeleteServiceAccount, GetServiceAccount and, for list, GetServiceAccounts.
+	// Noun takes the place of Name there: "APIKey".
+	Methods map[Verb]string
+	Noun    string
 	// Codes are the errors that the hooks of a verb answer with, beside those
 	// that every such operation can.
 	Codes map[Verb][]*api.Code
 	// Actions are operations on one object beside the five verbs.
 	Actions []Action
+	// Checks are operations that look at one object, which their body names, and
+	// change nothing.
+	Checks []Check
+	// Usages is the field, read-only and an array of texts, that lists the names
+	// of what holds the object in place: of all with a reference to it that
+	// restricts. The engine keeps it; new objects have what BeforeWrite sets.
+	Usages string
 	// Links returns the references that the object makes in plain text fields
 	// (a principal, a pattern); most kinds have none.
 	Links func(o *Object) []Link
@@ -118,8 +159,36 @@ type Action struct {
 	Asks string
 	// Fields are what the body may hold.
 	Fields []Field
+	// Method is its name in the audit log; by default that of the update.
+	Method string
 	// Apply changes w.New as the body says.
 	Apply func(ctx context.Context, w *Write, body Doc) error
+}
+
+// Check is an operation that looks at one object and changes nothing. The body
+// names the object by its property id and, where the kind has a ParentField, its
+// parent by that.
+type Check struct {
+	// Operation is its id in the table of operations.
+	Operation string
+	// Asks is the operation that permission is asked for.
+	Asks string
+	// Fields are what the body may hold beside.
+	Fields []Field
+	// Run returns nil when all is well, or what is wrong as an *api.Error. It
+	// runs outside of any transaction and may ask other systems, for as long as
+	// the request lasts.
+	Run func(ctx context.Context, e *Engine, o *Object, body Doc) error
+}
+
+// fields are all that the body of a check may hold.
+func (c *Check) fields(k *Kind) []Field {
+	out := []Field{{Name: "id", Required: true, MinLength: 1, MaxLength: MaxID, Description: "The ID of the " + k.Name + "."}}
+	if k.ParentField != "" {
+		parent := *k.field(k.ParentField)
+		out = append(out, parent)
+	}
+	return append(out, c.Fields...)
 }
 
 // Permission is an operation on a resource type.
@@ -154,6 +223,9 @@ type Hooks struct {
 	BeforeWrite func(ctx context.Context, w *Write) error
 	// AfterWrite runs after the object is written; it may write others.
 	AfterWrite func(ctx context.Context, w *Write) error
+	// Used runs when the Usages of the object have changed, and fills in what
+	// follows from it.
+	Used func(o *Object)
 	// BeforeDelete runs before the object w.Old goes, by its own deletion or
 	// by a cascade; an error refuses the deletion.
 	BeforeDelete func(ctx context.Context, w *Write) error
@@ -172,6 +244,9 @@ type Write struct {
 	Verb   Verb
 	// Caller is who asks; nil when Weir itself does.
 	Caller *authn.Caller
+	// Client is the address that the caller's request comes from, or the zero
+	// Addr where that is not known.
+	Client netip.Addr
 	// Query holds the query parameters of the request, nil outside one.
 	Query url.Values
 	// Now is the time of the change.
@@ -179,6 +254,9 @@ type Write struct {
 	// Old is the object before, nil on create; New the object after, nil on
 	// delete.
 	Old, New *Object
+
+	// request is the one that the change is part of, nil outside one.
+	request *request
 }
 
 // Verb is one of the five operations that the engine derives.
@@ -191,12 +269,24 @@ const (
 	Read   Verb = "read"
 	Update Verb = "update"
 	Delete Verb = "delete"
-	// act is an Action.
-	act Verb = "act"
+	// act is an Action, Checking a Check.
+	act      Verb = "act"
+	Checking Verb = "check"
 )
 
-// Key is the kind's name in the store: "iam/v2.ServiceAccount".
+// Key is the kind's name: "iam/v2.ServiceAccount".
 func (k *Kind) Key() string { return k.APIVersion() + "." + k.Name }
+
+// StoreKey is the name that its objects have in the store, and in references.
+func (k *Kind) StoreKey() string { return k.stored().Key() }
+
+// stored is the kind whose documents are stored.
+func (k *Kind) stored() *Kind {
+	if k.Of != nil {
+		return k.Of
+	}
+	return k
+}
 
 // APIVersion is the api_version of its objects: "iam/v2".
 func (k *Kind) APIVersion() string { return k.Group + "/" + k.Version }
@@ -204,11 +294,25 @@ func (k *Kind) APIVersion() string { return k.Group + "/" + k.Version }
 // ListKind is the kind of its lists: "ServiceAccountList".
 func (k *Kind) ListKind() string { return k.Name + "List" }
 
+func (k *Kind) hooks() *Hooks { return &k.stored().Hooks }
+
 func (k *Kind) pageSize() PageSize {
 	if k.PageSize == (PageSize{}) {
 		return PageSize{Default: 10, Max: 100}
 	}
 	return k.PageSize
+}
+
+func (k *Kind) builtIn(ctx context.Context, r store.Reader, org, id string) (*Object, error) {
+	if k.BuiltIn == nil {
+		return nil, nil
+	}
+	o, err := k.BuiltIn(ctx, r, org, id)
+	if o != nil {
+		o.Kind, o.Org, o.ID = k, org, id
+		o.stored = o.render(false)
+	}
+	return o, err
 }
 
 func (k *Kind) missing(id string) *api.Error {
@@ -242,6 +346,12 @@ func (k *Kind) permission(v Verb) Permission {
 	}
 	return Permission{k.asks(v), k.Resource}
 }
+
+// indexed reports whether lists find what the caller may see by the names that
+// a role can be bound to: of kinds that live in another object, or that say
+// themselves what they are about. What stands directly below the organization
+// is found by its ID.
+func (k *Kind) indexed() bool { return k.Guards != nil || k.Parent != nil }
 
 // guards returns what the questions about the object are asked of.
 func (k *Kind) guards(v Verb, o *Object) []Guard {

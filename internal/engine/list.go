@@ -23,16 +23,24 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 	}
-	query := store.Query{Org: q.caller.Org, Kind: k.Key(), Visible: e.visible(q)}
+	query := store.Query{Org: q.caller.Org, Kind: k.StoreKey(), Visible: e.visible(q), Except: q.keptFrom()}
 	filters, err := k.filters(q.query)
 	if err != nil {
 		return nil, err
 	}
+	if k.ParentField != "" {
+		if err := e.admitToParents(ctx, q, filters[k.ParentField]); err != nil {
+			return nil, err
+		}
+	}
 	if q.parent != "" {
 		query.Where = append(query.Where, store.Condition{Field: store.FieldParent, Values: []string{q.parent}})
 	}
-	for _, path := range slices.Sorted(maps.Keys(filters)) {
-		condition, err := k.condition(path, filters[path])
+	for _, parameter := range slices.Sorted(maps.Keys(filters)) {
+		if _, f := k.filter(parameter); f == nil {
+			continue // it says how another filter is meant
+		}
+		condition, err := k.condition(parameter, filters)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +55,11 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 
 	// One row more than the page holds tells whether there is a further page.
 	query.After, query.Backward, query.Limit = at.After, at.Backward, at.Size+1
-	rows, err := e.Store.List(ctx, query)
+	from, err := e.reader(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := from.List(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +71,14 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 		slices.Reverse(rows)
 	}
 	links := pageLinks{e: e, path: q.collection(), filters: filters, size: at.Size, binding: binding}
-	meta, err := e.listMeta(ctx, q, query, at, rows, further, links)
+	meta, err := listMeta(ctx, q, from, query, at, rows, further, links)
 	if err != nil {
 		return nil, err
+	}
+	for i := range rows {
+		if rows[i].Body, err = k.document(&rows[i]); err != nil {
+			return nil, err
+		}
 	}
 	return &Answer{Status: q.op.Success, Body: renderList(k, meta, rows)}, nil
 }
@@ -70,7 +87,7 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 // caller may not know of.
 func (e *Engine) checkParent(ctx context.Context, q *request) error {
 	k := q.kind.Parent
-	row, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: k.Key(), ID: q.parent})
+	row, err := e.Store.Get(ctx, q.caller.Org, store.Key{Kind: k.StoreKey(), ID: q.parent})
 	if errors.Is(err, store.ErrNotFound) {
 		return k.missing(q.parent)
 	}
@@ -78,16 +95,18 @@ func (e *Engine) checkParent(ctx context.Context, q *request) error {
 		return err
 	}
 	o, err := k.Decode(row)
-	if err == nil && !k.VisibleTo(q.caller, o) {
-		err = k.missing(q.parent)
+	if err != nil {
+		return err
 	}
-	return err
+	if !k.VisibleTo(q.caller, o) {
+		return k.missing(q.parent)
+	}
+	return q.admit(k, Read, o)
 }
 
 // collection is the path of the list as requested, its parent filled in.
 func (q *request) collection() string {
-	path := (&Object{Kind: q.kind, Parent: q.parent}).Path()
-	return strings.TrimSuffix(path, "/")
+	return (&Object{Kind: q.kind, Parent: q.parent}).collection()
 }
 
 // visible says, for the store, what of the kind the caller may see; nil is
@@ -103,9 +122,9 @@ func (e *Engine) visible(q *request) []store.Condition {
 			v.Scopes = []string{OrganizationCRN(q.caller.Org).String()}
 		}
 		switch {
-		case k.Guards != nil && len(v.Scopes) > 0:
+		case k.indexed() && len(v.Scopes) > 0:
 			conditions = append(conditions, guardCondition(resource, v.Scopes))
-		case k.Guards == nil && len(v.IDs) > 0:
+		case !k.indexed() && len(v.IDs) > 0:
 			conditions = append(conditions, store.Condition{Field: store.FieldID, Values: v.IDs})
 		}
 	}
@@ -141,21 +160,21 @@ func guardCondition(resource string, scopes []string) store.Condition {
 
 // column is where the store finds a filterable field.
 func (k *Kind) column(path string) string {
-	if path == k.UniqueName {
+	if path == k.stored().UniqueName {
 		return store.FieldName
 	}
 	return path
 }
 
-// condition selects what matches the values of a filter.
-func (k *Kind) condition(path string, values []string) (store.Condition, error) {
-	f := k.field(path)
+// condition selects what matches the values of a filter's parameter.
+func (k *Kind) condition(parameter string, filters url.Values) (store.Condition, error) {
+	path, f := k.filter(parameter)
 	if f.FilterBy == nil {
-		return store.Condition{Field: k.column(path), Values: values}, nil
+		return store.Condition{Field: k.column(path), Values: filters[parameter]}, nil
 	}
-	c, err := f.FilterBy(values[0])
+	c, err := f.FilterBy(filters.Get(parameter), filters)
 	if err != nil {
-		return c, api.BadParameter(api.InvalidParameter, path, "The parameter '"+path+"' "+err.Error())
+		return c, api.BadParameter(api.InvalidParameter, parameter, "The parameter '"+parameter+"' "+err.Error())
 	}
 	return c, nil
 }
@@ -164,13 +183,10 @@ func (k *Kind) condition(path string, values []string) (store.Condition, error) 
 // count as absent: clients send parameters that they have no value for.
 func (k *Kind) filters(query url.Values) (url.Values, error) {
 	out := url.Values{}
-	missing := ""
-	walk(k.Fields, "", func(path string, f *Field) {
-		if f.Filter == NotFiltered {
-			return
-		}
+	missing, alone, wants := "", "", ""
+	k.eachFilter(func(parameter, _ string, f *Field) {
 		var values []string
-		for _, v := range query[path] {
+		for _, v := range query[parameter] {
 			if v == "" {
 				continue
 			}
@@ -185,11 +201,23 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 			}
 		}
 		if len(values) > 0 {
-			out[path] = values
+			out[parameter] = values
 		} else if f.FilterRequired && missing == "" {
-			missing = path
+			missing = parameter
+		}
+		for _, p := range f.FilterWith {
+			value := query.Get(p.Name)
+			if value != "" && len(values) == 0 && alone == "" {
+				alone, wants = p.Name, parameter
+			}
+			if value != "" {
+				out.Set(p.Name, value)
+			}
 		}
 	})
+	if alone != "" {
+		return nil, api.BadParameter(api.InvalidParameter, alone, "The parameter '"+alone+"' needs the parameter '"+wants+"' beside it")
+	}
 	if missing != "" {
 		return nil, api.BadParameter(api.InvalidParameter, missing, "The parameter '"+missing+"' is required")
 	}
@@ -248,7 +276,7 @@ func (l pageLinks) with(more url.Values) string {
 
 // listMeta writes the list's metadata. A link is left out where there is no
 // such page: clients fail on a null.
-func (e *Engine) listMeta(ctx context.Context, q *request, query store.Query, at api.PageToken, rows []store.Row, further bool, links pageLinks) ([]byte, error) {
+func listMeta(ctx context.Context, q *request, from reader, query store.Query, at api.PageToken, rows []store.Row, further bool, links pageLinks) ([]byte, error) {
 	var b encoder
 	comma := ""
 	link := func(name, path string) {
@@ -273,7 +301,7 @@ func (e *Engine) listMeta(ctx context.Context, q *request, query store.Query, at
 		link("next", links.to(rows[len(rows)-1].Seq, false))
 	}
 	if pages.Total {
-		n, err := e.Store.Count(ctx, query)
+		n, err := from.Count(ctx, query)
 		if err != nil {
 			return nil, err
 		}
@@ -282,7 +310,7 @@ func (e *Engine) listMeta(ctx context.Context, q *request, query store.Query, at
 	return b.Bytes(), nil
 }
 
-// renderList joins stored documents: nothing is decoded for a list.
+// renderList joins documents: nothing is decoded for a list.
 func renderList(k *Kind, meta []byte, rows []store.Row) []byte {
 	size := 256 + len(meta)
 	for i := range rows {

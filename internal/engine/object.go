@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,7 +33,11 @@ type Object struct {
 	// Deleted is set in the answer to a deletion alone.
 	Deleted time.Time
 
-	// stored is the document as it was read.
+	// Place is the position in lists of an object that a Source computes: from 1
+	// on, and the same each time.
+	Place int64
+
+	// stored is the document as it was read or written.
 	stored []byte
 }
 
@@ -105,22 +110,33 @@ func (o *Object) clone() *Object {
 }
 
 // Key is the object's key in the store.
-func (o *Object) Key() store.Key { return store.Key{Kind: o.Kind.Key(), ID: o.ID} }
+func (o *Object) Key() store.Key { return store.Key{Kind: o.Kind.StoreKey(), ID: o.ID} }
 
 // ResourceName is the object's CRN as text.
 func (o *Object) ResourceName() string { return o.Kind.CRN(o).String() }
 
-// Path is the path that the object is served at.
+// Path is the path that the object is served at, with the query that reading it
+// needs.
 func (o *Object) Path() string {
-	base := o.Kind.Path
-	if before, after, ok := strings.Cut(base, "{"); ok {
-		_, after, _ = strings.Cut(after, "}")
-		base = before + o.Parent + after
+	path := o.collection() + "/" + o.ID
+	if o.Kind.ParentParameter != "" {
+		path += "?" + url.Values{o.Kind.ParentParameter: {o.Parent}}.Encode()
 	}
-	return base + "/" + o.ID
+	return path
 }
 
-// Decode turns a stored row into an object.
+// collection is the path of the list that the object is in.
+func (o *Object) collection() string {
+	before, after, ok := strings.Cut(o.Kind.Path, "{")
+	if !ok {
+		return o.Kind.Path
+	}
+	_, after, _ = strings.Cut(after, "}")
+	return before + o.Parent + after
+}
+
+// Decode turns a stored row into an object. It holds all that is stored, be it
+// of more fields than this version of the kind shows.
 func (k *Kind) Decode(r *store.Row) (*Object, error) {
 	// The mark is a raw control character, which JSON does not allow. What it
 	// stands for is found again from the type of the field when the document
@@ -133,7 +149,7 @@ func (k *Kind) Decode(r *store.Row) (*Object, error) {
 	}
 	o := &Object{
 		Kind: k, Org: r.Org, ID: r.ID, Parent: r.Parent, Private: r.Private,
-		Doc: known(k.Fields, raw), Created: r.Created, Updated: r.Updated, stored: r.Body,
+		Doc: known(k.stored().Fields, raw), Created: r.Created, Updated: r.Updated, stored: r.Body,
 	}
 	return o, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/operation"
 )
 
@@ -44,7 +45,7 @@ func (e *Engine) OpenAPI(version string) *openapi3.T {
 	}
 	d.Components.Responses = openapi3.ResponseBodies{notBuilt: {Value: d.notImplemented()}}
 	all := operation.All()
-	d.Components.SecuritySchemes = securitySchemes(all)
+	d.Components.SecuritySchemes = securitySchemes(all, e.PublicURL)
 	for _, op := range all {
 		d.operation(op)
 	}
@@ -84,7 +85,11 @@ func (d *document) operation(op operation.Operation) {
 		}
 	}
 	for _, scheme := range op.Credentials {
-		*o.Security = append(*o.Security, openapi3.SecurityRequirement{scheme: {}})
+		requirement := openapi3.SecurityRequirement{scheme: {}}
+		if scheme == operation.PartnerToken {
+			requirement[scheme] = op.Scopes
+		}
+		*o.Security = append(*o.Security, requirement)
 	}
 	for _, m := range pathParameter.FindAllStringSubmatch(op.Path, -1) {
 		p := openapi3.NewPathParameter(m[1]).WithSchema(openapi3.NewStringSchema())
@@ -138,11 +143,17 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 			o.AddParameter(p)
 		}
 	}
+	if k.ParentParameter != "" && (verb == Read || verb == Delete) {
+		o.AddParameter(openapi3.NewQueryParameter(k.ParentParameter).WithRequired(true).WithSchema(openapi3.NewStringSchema()).
+			WithDescription("The ID of the " + k.Parent.Name + " that the " + k.Name + " is in."))
+	}
 	addParameters(o, k.Parameters[verb])
 	var body *openapi3.SchemaRef
 	switch {
 	case to.action != nil:
 		body = d.structure(to.action.Fields, created).NewRef()
+	case to.check != nil:
+		body = d.structure(to.check.fields(k), created).NewRef()
 	case verb == Create || verb == Update:
 		body = d.kindSchema(k, shapeOf(verb, op))
 	}
@@ -151,24 +162,28 @@ func (d *document) served(o *openapi3.Operation, op operation.Operation, to rout
 	}
 	o.Responses = openapi3.NewResponsesWithCapacity(16)
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: d.success(op, k, verb)})
-	for status, codes := range d.engine.failures(k, verb) {
+	for status, codes := range scoped(op, d.engine.failures(k, verb)) {
 		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})
 	}
 }
 
 func addParameters(o *openapi3.Operation, parameters []Parameter) {
 	for _, p := range parameters {
-		q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
-		if p.Example != "" {
-			q.Example = p.Example
-		}
-		o.AddParameter(q.WithRequired(p.Required))
+		o.AddParameter(p.openAPI())
 	}
+}
+
+func (p Parameter) openAPI() *openapi3.Parameter {
+	q := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description).WithSchema(openapi3.NewStringSchema())
+	if p.Example != "" {
+		q.Example = p.Example
+	}
+	return q.WithRequired(p.Required)
 }
 
 // called fills in an operation that a Call stands behind.
 func (d *document) called(o *openapi3.Operation, op operation.Operation, call *Call) {
-	o.Description = call.Description
+	o.Description = call.Description + scopeText(op)
 	if p := call.Asks; p != nil {
 		o.Description += "\n\nThe caller needs the permission `" + p.Operation + "` on `" + p.Resource + "`."
 	}
@@ -176,7 +191,7 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 	if call.Body != nil {
 		content := openapi3.NewContentWithJSONSchema(d.structure(call.Body, created))
 		if call.Form {
-			content = openapi3.NewContentWithSchema(d.structure(call.Body, created), []string{"application/x-www-form-urlencoded"})
+			content = openapi3.NewContentWithSchema(d.structure(call.Body, formed), []string{"application/x-www-form-urlencoded"})
 		}
 		o.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithContent(content)}
 	}
@@ -185,28 +200,41 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 	if call.Answer != nil {
 		success = d.done().WithDescription("The answer.").WithJSONSchema(d.structure(call.Answer, answered))
 	}
+	if op.Success == http.StatusCreated {
+		success.Headers["Location"] = d.header("Location")
+	}
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: success})
-	for status, codes := range call.failures(op) {
+	for status, codes := range scoped(op, call.failures(op)) {
 		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})
 	}
 }
 
 // description says what the operation does and what it asks for.
-func (r route) description(op operation.Operation) string {
-	permission := r.kind.permission(r.verb)
-	if r.action != nil {
-		permission.Operation = r.action.Asks
+func (to route) description(op operation.Operation) string {
+	permission := to.kind.permission(to.verb)
+	if to.action != nil {
+		permission.Operation = to.action.Asks
+	}
+	if to.check != nil {
+		permission.Operation = to.check.Asks
 	}
 	on := "`" + permission.Resource + "`"
-	if len(r.kind.GuardedAs) > 0 {
-		on = "what it is about (`" + strings.Join(r.kind.GuardedAs, "`, `") + "`)"
+	if len(to.kind.GuardedAs) > 0 {
+		on = "what it is about (`" + strings.Join(to.kind.GuardedAs, "`, `") + "`)"
 	}
 	asked := "`" + permission.Operation + "` on " + on
 	needs := "\n\nThe caller needs the permission " + asked + "."
-	switch r.verb {
+	left := "\n\nWhat the caller does not hold the permission " + asked + " for is left out."
+	if scope := scopeText(op); scope != "" {
+		needs, left = scope, scope
+	}
+	switch to.verb {
 	case List:
-		return "Returns one page of the collection, in the order of creation.\n\n" +
-			"What the caller does not hold the permission " + asked + " for is left out."
+		order := ", in the order of creation"
+		if to.kind.Source != nil {
+			order = ""
+		}
+		return "Returns one page of the collection" + order + "." + left
 	case Create:
 		return "Creates the object that the body describes, and returns it." + needs
 	case Read:
@@ -219,20 +247,36 @@ func (r route) description(op operation.Operation) string {
 			"Null clears a property that may be absent; an array is replaced whole." + needs
 	case act:
 		return "Changes the object as the body says." + needs
+	case Checking:
+		return "Checks the object that the body names, and changes nothing." + needs
 	default:
 		return "Deletes the object, and what belongs to it or cannot be without it." + needs
 	}
+}
+
+// scopeText says which scopes a token must have.
+func scopeText(op operation.Operation) string {
+	if len(op.Scopes) == 0 {
+		return ""
+	}
+	return "\n\nThe token must have the scope `" + strings.Join(op.Scopes, "`, `") + "`."
+}
+
+// scoped adds to the failures of an operation what tokens without its scopes get.
+func scoped(op operation.Operation, failures map[int][]*api.Code) map[int][]*api.Code {
+	if c := api.InsufficientScope; len(op.Scopes) > 0 {
+		failures[c.Status] = append(failures[c.Status], c)
+	}
+	return failures
 }
 
 // listParameters returns the parameters of the kind's list: its filters, then
 // those of paging.
 func (k *Kind) listParameters() []*openapi3.Parameter {
 	var out []*openapi3.Parameter
-	walk(k.Fields, "", func(path string, f *Field) {
-		p := openapi3.NewQueryParameter(path)
+	k.eachFilter(func(parameter, path string, f *Field) {
+		p := openapi3.NewQueryParameter(parameter)
 		switch f.Filter {
-		case NotFiltered:
-			return
 		case FilterAny:
 			p.Description = "Keeps the objects whose `" + path + "` is one of these values: repeat the parameter, or separate the values by commas."
 			p.Style, p.Explode = openapi3.SerializationForm, openapi3.Ptr(true)
@@ -248,6 +292,9 @@ func (k *Kind) listParameters() []*openapi3.Parameter {
 			p.Description = "Keeps the objects that this value selects by `" + path + "`. " + f.Description
 		}
 		out = append(out, p.WithRequired(f.FilterRequired))
+		for _, with := range f.FilterWith {
+			out = append(out, with.openAPI())
+		}
 	})
 	sizes := k.pageSize()
 	size := openapi3.NewIntegerSchema().WithMin(1).WithMax(float64(sizes.Max)).WithDefault(sizes.Default)
@@ -261,7 +308,7 @@ func (k *Kind) listParameters() []*openapi3.Parameter {
 }
 
 // securitySchemes describes the kinds of credentials that the operations name.
-func securitySchemes(ops []operation.Operation) openapi3.SecuritySchemes {
+func securitySchemes(ops []operation.Operation, publicURL string) openapi3.SecuritySchemes {
 	basic := func(description string) *openapi3.SecurityScheme {
 		return openapi3.NewSecurityScheme().WithType("http").WithScheme("basic").WithDescription(description)
 	}
@@ -275,7 +322,7 @@ func securitySchemes(ops []operation.Operation) openapi3.SecuritySchemes {
 		operation.ResourceAPIKey: basic("An API key for the resource: the key's ID is the username, its secret the password."),
 		operation.STSToken:       bearer("An access token that the operation exchangeStsV1OauthToken gave out."),
 		operation.ExternalToken:  bearer("An access token from an identity provider that the organization trusts."),
-		operation.PartnerToken:   bearer("An access token of a partner."),
+		operation.PartnerToken:   partnerScheme(ops, publicURL),
 		operation.Session:        bearer("The session of a user who signed in."),
 	}
 	out := openapi3.SecuritySchemes{}
@@ -287,4 +334,18 @@ func securitySchemes(ops []operation.Operation) openapi3.SecuritySchemes {
 		}
 	}
 	return out
+}
+
+// partnerScheme describes the tokens of partners, and their scopes.
+func partnerScheme(ops []operation.Operation, publicURL string) *openapi3.SecurityScheme {
+	scopes := map[string]string{}
+	for _, op := range ops {
+		for _, scope := range op.Scopes {
+			_, verb, _ := strings.Cut(scope, ":")
+			scopes[scope] = "The operations that " + verb + " what is the partner's."
+		}
+	}
+	s := openapi3.NewSecurityScheme().WithType("oauth2").WithDescription("An access token of a partner.")
+	s.Flows = &openapi3.OAuthFlows{ClientCredentials: &openapi3.OAuthFlow{TokenURL: publicURL + "/oauth2/token", Scopes: scopes}}
+	return s
 }

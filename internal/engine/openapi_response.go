@@ -47,13 +47,17 @@ func (c *Call) failures(op operation.Operation) map[int][]*api.Code {
 		api.MalformedRequest, api.HTTPSRequired, api.NotAcceptable, api.TooManyRequests, api.Internal, api.Unavailable,
 	}, c.Codes...)
 	if len(op.Credentials) > 0 {
-		codes = append(codes, api.Unauthenticated, api.UserUnauthorized)
+		codes = append(codes, api.Unauthenticated, api.UserUnauthorized, api.AddressNotAllowed)
 	}
 	if len(c.Parameters) > 0 {
 		codes = append(codes, api.InvalidParameter)
 	}
 	if c.Body != nil {
-		codes = append(codes, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
+		wrong := c.Wrong
+		if wrong == nil {
+			wrong = api.ValidationFailed
+		}
+		codes = append(codes, wrong, api.PayloadTooLarge, api.UnsupportedMediaType)
 	}
 	return byStatus(codes)
 }
@@ -63,7 +67,7 @@ func (c *Call) failures(op operation.Operation) map[int][]*api.Code {
 // with it. A status without codes is declared and not given.
 func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	codes := []*api.Code{
-		api.MalformedRequest, api.Unauthenticated, api.UserUnauthorized, api.HTTPSRequired,
+		api.MalformedRequest, api.Unauthenticated, api.UserUnauthorized, api.AddressNotAllowed, api.HTTPSRequired,
 		api.NotAcceptable, api.TooManyRequests, api.Internal, api.Unavailable,
 	}
 	codes = append(codes, k.Codes[verb]...)
@@ -71,7 +75,7 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 	if k.Parent != nil && strings.Contains(k.Path, "{") {
 		codes = append(codes, k.Parent.missing("").Code)
 	}
-	if len(k.Parameters[verb]) > 0 {
+	if len(k.Parameters[verb]) > 0 || k.ParentParameter != "" && (verb == Read || verb == Delete) {
 		codes = append(codes, api.InvalidParameter)
 	}
 	if verb == List {
@@ -85,6 +89,9 @@ func (e *Engine) failures(k *Kind, verb Verb) map[int][]*api.Code {
 				codes = append(codes, c)
 			}
 		}
+	}
+	if verb == Checking {
+		codes = append(codes, api.ValidationFailed, api.PayloadTooLarge, api.UnsupportedMediaType)
 	}
 	if verb == Delete {
 		codes = append(codes, api.InUse)

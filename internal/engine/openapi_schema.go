@@ -22,6 +22,8 @@ const (
 	changed
 	// replaced is the body of a PUT.
 	replaced
+	// formed is a form: there is no null in it.
+	formed
 )
 
 func shapeOf(verb Verb, op operation.Operation) shape {
@@ -46,16 +48,16 @@ func (s shape) requires(f *Field) bool {
 		return false
 	case s == answered:
 		return true
-	case s == changed, f.ReadOnly:
+	case s == changed, f.ReadOnly, s != replaced && f.Default != nil:
 		return false
 	default:
-		return s == created || !f.Immutable
+		return s != replaced || !f.Immutable
 	}
 }
 
 // clears reports whether null is taken for the field: it then is absent.
 func (s shape) clears(f *Field) bool {
-	return s != answered && !f.Required && !f.ReadOnly && !f.Once
+	return s != answered && s != formed && !f.Required && !f.ReadOnly && !f.Once
 }
 
 const schemas = "#/components/schemas/"
@@ -76,7 +78,7 @@ func (d *document) kindSchema(k *Kind, s shape) *openapi3.SchemaRef {
 		d.envelope(object, k, k.Name)
 		object.Properties["id"] = property(openapi3.NewStringSchema().WithMaxLength(MaxID),
 			"The identifier. It is never given to another object, not even after the object is deleted.")
-		object.Properties["metadata"] = d.metadata(s)
+		object.Properties["metadata"] = d.metadata(k, s)
 		for _, name := range []string{"api_version", "kind", "id", "metadata"} {
 			object.Properties[name].Value.ReadOnly = true
 		}
@@ -90,14 +92,17 @@ func (d *document) kindSchema(k *Kind, s shape) *openapi3.SchemaRef {
 }
 
 // metadata is the schema of an object's metadata. In requests it is ignored,
-// so there none of it is required.
-func (d *document) metadata(s shape) *openapi3.SchemaRef {
+// so there none of it is required. What is computed has no times.
+func (d *document) metadata(k *Kind, s shape) *openapi3.SchemaRef {
 	const name = "ObjectMeta"
-	if s == answered {
+	if s == answered && k.Source == nil {
 		return d.described(name, d.Components.Schemas[name].Value.Description)
 	}
 	meta := *d.Components.Schemas[name].Value
 	meta.Required = nil
+	if s == answered {
+		meta.Required = []string{"resource_name", "self"}
+	}
 	return meta.NewRef()
 }
 
@@ -191,6 +196,8 @@ func (d *document) fieldType(f *Field, s shape) *openapi3.Schema {
 		return openapi3.NewInt64Schema()
 	case Timestamp:
 		return openapi3.NewDateTimeSchema()
+	case Address:
+		return openapi3.NewStringSchema().WithFormat("uri")
 	case Structure:
 		return d.structure(f.Fields, s)
 	case Reference:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func TestOpenAPIActions(t *testing.T) {
 		Operations: map[Verb]string{List: "listIamV2Users"},
 		Fields: []Field{{
 			Name: "pattern", Description: "What it is.", Filter: FilterOne, FilterRequired: true,
-			FilterBy: func(string) (store.Condition, error) { return store.Condition{}, nil },
+			FilterBy: func(string, url.Values) (store.Condition, error) { return store.Condition{}, nil },
 		}},
 		Actions: []Action{{
 			Operation: "updateIamV2UserAuth", Asks: "AlterAccess",
@@ -337,7 +338,7 @@ func TestOpenAPICodes(t *testing.T) {
 		{List, 404, []*api.Code{api.ResourceNotFound}},
 		{Create, 400, []*api.Code{api.InvalidParameter, api.MalformedRequest}},
 		{Create, 422, []*api.Code{api.ValidationFailed}},
-		{Read, 403, []*api.Code{api.ForbiddenAccess, api.HTTPSRequired, api.UserUnauthorized}},
+		{Read, 403, []*api.Code{api.ForbiddenAccess, api.HTTPSRequired, api.AddressNotAllowed, api.UserUnauthorized}},
 		{Update, 409, []*api.Code{api.AlreadyExists}},
 		{Delete, 409, []*api.Code{api.InUse}},
 		{Delete, 400, []*api.Code{api.MalformedRequest}},
@@ -362,7 +363,7 @@ func TestOpenAPICodes(t *testing.T) {
 func TestOpenAPIKnowsEveryCredential(t *testing.T) {
 	t.Parallel()
 	ops := operation.All()
-	schemes := securitySchemes(ops)
+	schemes := securitySchemes(ops, "")
 	for _, op := range ops {
 		for _, name := range op.Credentials {
 			if schemes[name] == nil {
@@ -370,7 +371,7 @@ func TestOpenAPIKnowsEveryCredential(t *testing.T) {
 			}
 		}
 	}
-	if len(securitySchemes(nil)) != 0 {
+	if len(securitySchemes(nil, "")) != 0 {
 		t.Error("there are schemes that no operation names")
 	}
 }

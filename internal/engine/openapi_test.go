@@ -15,7 +15,7 @@ import (
 
 func publicEngine(t *testing.T, publicURL string) *engine.Engine {
 	t.Helper()
-	e, err := engine.New(engine.Config{PublicURL: publicURL, Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{PublicURL: publicURL, Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -43,17 +46,22 @@ func eachReference(fields []Field, doc Doc, path, pointer string, f func(path, p
 // it. What cannot be found is a problem, one for each reference.
 func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 	var problems []api.Problem
-	var failed error
 	// A reference that stays as it was keeps what is said of it; its target is
 	// not touched, since whoever deletes the target locks it before this.
 	before := map[string]Doc{}
 	if w.Old != nil {
-		eachReference(w.Old.Kind.Fields, w.Old.Doc, "", "", func(path, _ string, _ *Field, ref Doc) {
+		eachReference(w.Old.Kind.stored().Fields, w.Old.Doc, "", "", func(path, _ string, _ *Field, ref Doc) {
 			before[path+" "+ref.String("id")] = ref
 		})
 	}
-	eachReference(w.New.Kind.Fields, w.New.Doc, "", "", func(path, pointer string, f *Field, ref Doc) {
-		if failed != nil || f.To.Resolved {
+	type made struct {
+		pointer string
+		field   *Field
+		ref     Doc
+	}
+	var all []made
+	eachReference(w.New.Kind.stored().Fields, w.New.Doc, "", "", func(path, pointer string, f *Field, ref Doc) {
+		if f.To.Resolved {
 			return
 		}
 		if known, ok := before[path+" "+ref.String("id")]; ok {
@@ -61,20 +69,31 @@ func (e *Engine) resolve(ctx context.Context, w *Write) ([]api.Problem, error) {
 			maps.Copy(ref, known)
 			return
 		}
-		target, err := e.find(ctx, w, f, ref)
+		all = append(all, made{pointer, f, ref})
+	})
+	// What is pinned comes before what is locked, and that in the order that
+	// all transactions lock it in: then no two of them wait for each other.
+	slices.SortStableFunc(all, func(a, b made) int {
+		if x, y := e.locks(a.field.To), e.locks(b.field.To); !x || !y {
+			return compareBool(x, y)
+		}
+		return strings.Compare(a.ref.String("id"), b.ref.String("id"))
+	})
+	for _, m := range all {
+		target, err := e.find(ctx, w, m.field, m.ref)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			problems = append(problems, api.Problem{
-				Message: fmt.Sprintf("The field '%s' names '%s', which does not exist", f.Name, ref.String("id")),
-				Pointer: pointer + "/id",
+				Message: fmt.Sprintf("The field '%s' names '%s', which does not exist", m.field.Name, m.ref.String("id")),
+				Pointer: m.pointer + "/id",
 			})
 		case err != nil:
-			failed = err
+			return nil, err
 		default:
-			target.refer(f.To.Typed, ref)
+			target.refer(m.field.To.Typed, m.ref)
 		}
-	})
-	return problems, failed
+	}
+	return problems, nil
 }
 
 // find pins the object that a reference names. Which of the allowed kinds it
@@ -86,13 +105,60 @@ func (e *Engine) find(ctx context.Context, w *Write, f *Field, ref Doc) (*Object
 		if k == nil || len(f.To.Kinds) > 1 && !k.ID.Has(id) {
 			continue
 		}
-		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: key, ID: id})
+		if related := ref.String("related"); related != "" && !k.isAt(related, id) {
+			continue
+		}
+		if o, err := k.builtIn(ctx, w.Tx, w.New.Org, id); o != nil || err != nil {
+			return o, err
+		}
+		get := w.Tx.Pin
+		if e.locks(f.To) {
+			get = w.Tx.Lock // it is about to be written
+		}
+		row, err := get(ctx, w.New.Org, store.Key{Kind: key, ID: id})
 		if err != nil {
 			return nil, err
 		}
-		return k.Decode(row)
+		target, err := k.Decode(row)
+		if err != nil {
+			return nil, err
+		}
+		return target, w.mayRefer(f.To, target)
 	}
 	return nil, store.ErrNotFound
+}
+
+// isAt reports whether the URL, of whatever server, is that of the object with
+// the ID.
+func (k *Kind) isAt(related, id string) bool {
+	u, err := url.Parse(related)
+	return err == nil && strings.HasSuffix(u.Path, k.Path+"/"+id)
+}
+
+// IDIn returns the ID of the kind's object that a reference in a body names,
+// by its id or else by the URL in related; "" where it does neither.
+func (k *Kind) IDIn(ref Doc) string {
+	if id := ref.String("id"); id != "" {
+		return id
+	}
+	related := ref.String("related")
+	if id := idIn(related); id != "" && k.isAt(related, id) {
+		return id
+	}
+	return ""
+}
+
+// mayRefer asks whether the caller may make the reference to the target.
+func (w *Write) mayRefer(to *ReferenceTo, target *Object) error {
+	k := target.Kind
+	switch {
+	case to.Asks == "" || w.Caller == nil || k.allows(w.Caller, to.Asks, Read, target):
+		return nil
+	case !k.VisibleTo(w.Caller, target):
+		return store.ErrNotFound
+	default:
+		return denied(to.Asks, k.guards(Read, target))
+	}
 }
 
 // refer writes into ref what the server says of o.
@@ -118,9 +184,10 @@ func (o *Object) Refer() Doc {
 // entries returns what the store indexes of the object: its references, its
 // filterable values, and its parent, so that cascades find it.
 func (e *Engine) entries(o *Object) []store.Entry {
+	o = o.as(o.Kind.stored())
 	var out []store.Entry
 	if o.Parent != "" {
-		out = append(out, store.Entry{Field: store.FieldParent, Value: o.Parent, Target: o.Kind.Parent.Key()})
+		out = append(out, store.Entry{Field: store.FieldParent, Value: o.Parent, Target: o.Kind.Parent.StoreKey()})
 	}
 	eachReference(o.Kind.Fields, o.Doc, "", "", func(path, _ string, f *Field, ref Doc) {
 		entry := store.Entry{Field: path, Value: ref.String("id")}
@@ -139,7 +206,7 @@ func (e *Engine) entries(o *Object) []store.Entry {
 		}
 		out = append(out, entry)
 	})
-	if o.Kind.Guards != nil {
+	if o.Kind.indexed() {
 		out = append(out, guardEntries(o)...)
 	}
 	if o.Kind.Links != nil {
@@ -165,8 +232,12 @@ func guardField(resource string) string { return "on:" + resource }
 
 // guardEntries indexes what the object is guarded by, and everything above it.
 func guardEntries(o *Object) []store.Entry {
+	guards := []Guard{{o.Kind.Resource, crn.PatternOf(o.Kind.CRN(o))}}
+	if o.Kind.Guards != nil {
+		guards = o.Kind.Guards(o)
+	}
 	var out []store.Entry
-	for _, g := range o.Kind.Guards(o) {
+	for _, g := range guards {
 		if g.On.IsZero() {
 			continue
 		}

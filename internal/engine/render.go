@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/store"
 )
 
 // render returns the object's document as it is stored and sent: the
@@ -22,8 +23,10 @@ func (o *Object) render(once bool) []byte {
 	b.raw(`,"metadata":{"self":`)
 	b.link(o.Path())
 	b.raw(`,"resource_name":`).text(o.ResourceName())
-	b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
-	b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	if !o.Created.IsZero() {
+		b.raw(`,"created_at":`).text(api.Timestamp(o.Created))
+		b.raw(`,"updated_at":`).text(api.Timestamp(o.Updated))
+	}
 	if !o.Deleted.IsZero() {
 		b.raw(`,"deleted_at":`).text(api.Timestamp(o.Deleted))
 	}
@@ -35,6 +38,19 @@ func (o *Object) render(once bool) []byte {
 	b.fields(o.Kind.Fields, o.Doc, "", shown, true)
 	b.raw(`}`)
 	return b.Bytes()
+}
+
+// document is a stored object as this version of its kind shows it: the stored
+// bytes, unless they are another version's.
+func (k *Kind) document(r *store.Row) ([]byte, error) {
+	if k.Of == nil {
+		return r.Body, nil
+	}
+	o, err := k.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	return o.render(false), nil
 }
 
 type encoder struct{ bytes.Buffer }
@@ -97,7 +113,11 @@ func (b *encoder) fields(fields []Field, doc Doc, prefix string, once map[string
 func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) {
 	switch v := v.(type) {
 	case string:
-		b.text(v)
+		if f.Type == Address {
+			b.link(v)
+		} else {
+			b.text(v)
+		}
 	case bool:
 		b.raw(strconv.FormatBool(v))
 	case json.Number:
@@ -107,7 +127,7 @@ func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) 
 	case Doc:
 		b.WriteByte('{')
 		if f.Type == Reference {
-			b.reference(v)
+			b.reference(f.To, v)
 		} else {
 			b.fields(f.Fields, v, prefix, once, false)
 		}
@@ -128,11 +148,15 @@ func (b *encoder) value(f *Field, v any, prefix string, once map[string]string) 
 
 var referenceNames = []string{"id", "environment", "related", "resource_name", "api_version", "kind"}
 
-func (b *encoder) reference(ref Doc) {
+// onlyTyped are the names that references have only where they are typed:
+// another version of the kind may show more or less of the same document.
+var onlyTyped = map[string]bool{"api_version": true, "kind": true}
+
+func (b *encoder) reference(to *ReferenceTo, ref Doc) {
 	first := true
 	for _, name := range referenceNames {
 		s := ref.String(name)
-		if s == "" {
+		if s == "" || onlyTyped[name] && !to.Typed {
 			continue
 		}
 		if !first {

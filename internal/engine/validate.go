@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -45,6 +46,9 @@ func (m *merger) structure(fields []Field, old Doc, body map[string]any, pointer
 			doc[f.Name] = before
 		}
 		sent, present := body[f.Name]
+		if f.EmptyIsAbsent && sent == "" {
+			present = false
+		}
 		switch {
 		case f.ReadOnly || f.Once:
 		case !present && had && f.Type == Structure:
@@ -176,7 +180,8 @@ func (m *merger) text(f *Field, s, at string) bool {
 
 // reference keeps what a sender may say of another object: its id and, where
 // that helps to find it, kind, API version and environment. The rest is the
-// server's, and clients send it empty.
+// server's, and clients send it empty. Without an id the URL of the other object
+// will do, where the engine resolves the reference and can tell whose it is.
 func (m *merger) reference(f *Field, sent any, at string) (any, bool) {
 	in, ok := sent.(map[string]any)
 	if !ok {
@@ -200,12 +205,30 @@ func (m *merger) reference(f *Field, sent any, at string) (any, bool) {
 			return nil, false
 		}
 	}
+	if related, _ := in["related"].(string); out.String("id") == "" && related != "" && !f.To.Resolved {
+		if id := idIn(related); id != "" {
+			out["id"], out["related"] = id, related
+		}
+	}
 	if out.String("id") == "" {
 		m.fail(at+"/id", f.Name+".id", "is required")
 		return nil, false
 	}
 	out["id"] = f.To.literal(out.String("id"))
 	return out, true
+}
+
+// idIn returns the ID in the URL of an object, or "".
+func idIn(related string) string {
+	u, err := url.Parse(related)
+	if err != nil || strings.ContainsRune(u.Path, 0) {
+		return ""
+	}
+	id := u.Path[strings.LastIndexByte(u.Path, '/')+1:]
+	if len(id) > MaxID || !utf8.ValidString(id) {
+		return ""
+	}
+	return id
 }
 
 func (m *merger) array(f *Field, sent any, at string) (any, bool) {

@@ -331,6 +331,7 @@ func FuzzMerge(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"text":"x","required":"y"}`, `{"text":null,"required":null}`, `{"required":"é","flag":true,"n":-0,"at":"2024-01-01T00:00:00.5+14:00"}`,
 		`{"required":"a","spec":{"inner":"\u0001","list":["a",""]},"ref":{"id":"x","kind":"y"},"refs":[{"id":"a"}]}`,
+		`{"required":"a","ref":{"related":"https://weir.example/org/v2/environments/env-1"},"refs":[{"related":"/%00"},{"related":"x/"}]}`,
 	} {
 		f.Add(seed)
 	}

@@ -121,7 +121,7 @@ func principalIn(body []byte) (string, error) {
 // account, or a user who accepted the invitation.
 func CanAct(ctx context.Context, r store.Reader, org, id string) (bool, error) {
 	p, ok := principalOf(id)
-	if !ok || p.Key == groupMappingID.Key {
+	if !ok || p.Key != userID.Key && p.Key != serviceAccountID.Key {
 		return false, nil
 	}
 	row, err := r.Get(ctx, org, store.Key{Kind: p.Key, ID: id})
@@ -133,4 +133,55 @@ func CanAct(ctx context.Context, r store.Reader, org, id string) (bool, error) {
 	}
 	record, err := DecodeUserRecord(row.Private)
 	return err == nil && !record.Pending, err
+}
+
+// Appoint makes a user or service account that exists OrganizationAdmin, unless
+// it is already.
+func Appoint(ctx context.Context, e *engine.Engine, tx store.Tx, org, principal string) error {
+	held, err := holdsAdmin(ctx, tx, org, principal)
+	if err != nil || held {
+		return err
+	}
+	return Bind(ctx, e, tx, org, principal, authz.OrganizationAdmin, engine.OrganizationCRN(org).String())
+}
+
+// InviteAdministrator invites a person, as Weir itself, to be OrganizationAdmin
+// of an organization. The mail goes out as for any other invitation.
+func InviteAdministrator(ctx context.Context, e *engine.Engine, tx store.Tx, org, email, fullName string) error {
+	invitation := &engine.Object{Kind: Invitation, Org: org, Doc: engine.Doc{"email": email, "auth_type": AuthTypeLocal}}
+	if err := e.Insert(ctx, tx, invitation); err != nil {
+		return err
+	}
+	user, err := e.Lock(ctx, tx, org, User, invitation.Doc.String("user.id"))
+	if err != nil {
+		return err
+	}
+	user.Doc.Set("full_name", fullName)
+	if err := e.Save(ctx, tx, user); err != nil {
+		return err
+	}
+	return Appoint(ctx, e, tx, org, user.ID)
+}
+
+// HasAdministrator reports whether somebody is, or is invited to become, an
+// administrator of the organization.
+func HasAdministrator(ctx context.Context, r store.Reader, org string) (bool, error) {
+	admins, err := Administrators(ctx, r, org)
+	if err != nil || len(admins) > 0 {
+		return len(admins) > 0, err
+	}
+	open, err := openInvitations(ctx, r, org)
+	if err != nil {
+		return false, err
+	}
+	for i := range open {
+		o, err := Invitation.Decode(&open[i])
+		if err != nil {
+			return false, err
+		}
+		if held, err := holdsAdmin(ctx, r, org, o.Doc.String("user.id")); err != nil || held {
+			return held, err
+		}
+	}
+	return false, nil
 }

@@ -29,6 +29,7 @@ var APIKey = &engine.Kind{
 		engine.Update: "updateIamV2ApiKey",
 		engine.Delete: "deleteIamV2ApiKey",
 	},
+	Noun:      "APIKey",
 	ID:        engine.IDShape{Length: authn.KeyIDLength, Alphabet: random.UpperAlphanumeric},
 	Segment:   "api-key",
 	Under:     underOwner,
@@ -39,6 +40,7 @@ var APIKey = &engine.Kind{
 	Missing: func(id string) *api.Error {
 		return api.New(api.ForbiddenAccess, "The API key '"+id+"' does not exist, or you may not know of it")
 	},
+	Quotas: keyQuotas,
 	Fields: []engine.Field{{
 		Name: "spec", Type: engine.Structure, Required: true,
 		Description: "What the key is to be.",

@@ -1,9 +1,6 @@
 package iam
 
 import (
-	"strings"
-
-	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/celfilter"
 	"github.com/weirhq/weir/internal/clientcert"
 	"github.com/weirhq/weir/internal/engine"
@@ -27,14 +24,10 @@ var CertificateIdentityPool = &engine.Kind{
 		engine.Update: "updateIamV2CertificateIdentityPool",
 		engine.Delete: "deleteIamV2CertificateIdentityPool",
 	},
-	ID:       certificatePoolID.ID,
-	Segment:  certificatePoolID.Segment,
-	Resource: "IdentityPool",
-	Parameters: map[engine.Verb][]engine.Parameter{engine.Create: {{
-		Name:        assignedResourceOwner,
-		Description: "The ID of the user, service account, group mapping or identity pool that becomes ResourceOwner of the new pool.",
-		Example:     "u-a83k9b",
-	}}},
+	ID:         certificatePoolID.ID,
+	Segment:    certificatePoolID.Segment,
+	Resource:   "IdentityPool",
+	Parameters: map[engine.Verb][]engine.Parameter{engine.Create: {ownerParameter("pool")}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1,
@@ -55,24 +48,12 @@ var CertificateIdentityPool = &engine.Kind{
 		},
 		{
 			Name: "principal", ReadOnly: true, Required: true,
-			Description: "The pool's ID; a role binding names it as 'User:' and this.", Example: "pool-w4vP8x",
+			Description: "The pool's ID; a role binding names it as 'User:' and this.", Example: "pool-w4vP8xQ2",
 		},
 		{
 			Name: "state", ReadOnly: true, Required: true, Enum: []string{stateEnabled},
 			Description: "Always ENABLED.", Example: stateEnabled,
 		},
 	},
-	Hooks: engine.Hooks{Validate: checkCertificateFilter, BeforeWrite: settleMapping, AfterWrite: assignOwner},
-}
-
-// checkCertificateFilter compiles a new filter, as checkGroupFilter does.
-func checkCertificateFilter(w *engine.Write) []api.Problem {
-	filter := w.New.Doc.String("filter")
-	if !filterChanges(w) || strings.TrimSpace(filter) == "" {
-		return nil
-	}
-	if _, err := celfilter.Compile(celfilter.Subjects, filter); err != nil {
-		return []api.Problem{{Message: "The field 'filter' is wrong " + err.Error(), Pointer: "/filter"}}
-	}
-	return nil
+	Hooks: engine.Hooks{Validate: checkFilter(celfilter.Subjects), BeforeWrite: settleFiltered, AfterWrite: assignOwner},
 }

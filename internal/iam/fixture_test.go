@@ -45,7 +45,7 @@ func newFixture(t *testing.T) *fixture {
 	now := func() time.Time { return f.now }
 	f.Engine, err = engine.New(engine.Config{
 		Store: s, PublicURL: "http://127.0.0.1", Now: now, Log: slog.New(slog.DiscardHandler),
-		Kinds:        []*engine.Kind{APIKey, Invitation, RoleBinding, ServiceAccount, User, org.Environment, org.Organization},
+		Kinds:        []*engine.Kind{APIKey, Invitation, IPFilter, IPFilterSuspension, IPGroup, RoleBinding, ServiceAccount, User, org.Environment, org.Organization},
 		Authenticate: func(*http.Request, []string) (*authn.Caller, error) { return nil, errors.New("no requests here") },
 		Tokens:       api.PageTokens{Key: make([]byte, 32), Now: now},
 		Hasher:       authn.Hasher{Key: make([]byte, 32)},

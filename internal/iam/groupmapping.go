@@ -1,9 +1,6 @@
 package iam
 
 import (
-	"context"
-
-	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/celfilter"
 	"github.com/weirhq/weir/internal/engine"
 )
@@ -28,9 +25,14 @@ var GroupMapping = &engine.Kind{
 		engine.Update: "updateIamV2SsoGroupMapping",
 		engine.Delete: "deleteIamV2SsoGroupMapping",
 	},
+	Noun:     "SSOGroupMapping",
 	ID:       groupMappingID.ID,
 	Segment:  groupMappingID.Segment,
 	Resource: "GroupMapping",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_group_mappings.per_org", Scope: engine.PerOrganization, DisplayName: "Group Mappings Per Organization", Limit: 12,
+		Exceeded: "Group mapping reached limit %d", // recorded (facts, semantics 5.5)
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1,
@@ -54,35 +56,7 @@ var GroupMapping = &engine.Kind{
 			Description: "Always ENABLED.", Example: stateEnabled,
 		},
 	},
-	Hooks: engine.Hooks{Validate: checkGroupFilter, BeforeWrite: settleMapping},
+	Hooks: engine.Hooks{Validate: checkFilter(celfilter.Groups), BeforeWrite: settleFiltered},
 }
 
 const stateEnabled = "ENABLED"
-
-// checkGroupFilter compiles a new filter. One that is already stored is left
-// alone, so that no change of what filters may say locks an object.
-func checkGroupFilter(w *engine.Write) []api.Problem {
-	if !filterChanges(w) {
-		return nil
-	}
-	if _, err := celfilter.Compile(celfilter.Groups, w.New.Doc.String("filter")); err != nil {
-		return []api.Problem{{Message: "The field 'filter' is wrong " + err.Error(), Pointer: "/filter"}}
-	}
-	return nil
-}
-
-// settleMapping fills in what the server decides. Who changes the filter
-// decides who holds the mapping's roles, themselves perhaps, and so must be
-// somebody who could grant these.
-func settleMapping(ctx context.Context, w *engine.Write) error {
-	w.New.Doc.Set("principal", w.New.ID)
-	w.New.Doc.Set("state", stateEnabled)
-	if w.Old == nil || !filterChanges(w) {
-		return nil
-	}
-	return mustControl(ctx, w, w.New.ID)
-}
-
-func filterChanges(w *engine.Write) bool {
-	return w.Old == nil || w.Old.Doc.String("filter") != w.New.Doc.String("filter")
-}

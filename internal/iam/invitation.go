@@ -60,6 +60,10 @@ var Invitation = &engine.Kind{
 	Segment:  "invitation",
 	Resource: "Invitation",
 	OwnedBy:  "creator",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_pending_invitations.per_organization", Scope: engine.PerOrganization, DisplayName: "Pending Invitations Per Organization", Limit: 150,
+		Counts: isOpen,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "email", Required: true, Immutable: true, Format: "email", MinLength: 3, MaxLength: 254, Filter: engine.FilterOne,
@@ -84,7 +88,7 @@ var Invitation = &engine.Kind{
 		{
 			Name: "creator", Type: engine.Reference, ReadOnly: true, Filter: engine.FilterOne,
 			Description: "Who made the invitation.",
-			To:          &engine.ReferenceTo{Kinds: []string{userID.Key, serviceAccountID.Key}, OnDelete: engine.Keep, Typed: true, Resolved: true},
+			To:          &engine.ReferenceTo{Kinds: []string{userID.Key, serviceAccountID.Key, identityPoolID.Key}, OnDelete: engine.Keep, Typed: true, Resolved: true},
 		},
 	},
 	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
@@ -142,7 +146,7 @@ func allocateUser(ctx context.Context, w *engine.Write) error {
 		p, _ := principalOf(w.Caller.Principal)
 		k := w.Engine.Kind(p.Key)
 		if k == nil {
-			return api.New(api.UserUnauthorized, "Users and service accounts invite others, and nobody else")
+			return api.New(api.UserUnauthorized, "Users, service accounts and identity pools invite others, and nobody else")
 		}
 		row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: p.Key, ID: w.Caller.Principal})
 		if errors.Is(err, store.ErrNotFound) {
@@ -218,11 +222,18 @@ func leftBehind(ctx context.Context, w *engine.Write, id string) (*engine.Object
 	return user, nil
 }
 
+// isOpen reports whether the status says that the invitation can be accepted.
+func isOpen(o *engine.Object) bool {
+	return slices.Contains(openStatuses, o.Doc.String("status"))
+}
+
+var openStatuses = []string{StatusStaged, StatusSent}
+
 // openInvitations lists the invitations that can still be accepted.
 func openInvitations(ctx context.Context, r store.Reader, org string, where ...store.Condition) ([]store.Row, error) {
 	return r.List(ctx, store.Query{
 		Org: org, Kind: invitationKey, Limit: maxHeld,
-		Where: append(where, store.Condition{Field: "status", Values: []string{StatusStaged, StatusSent}}),
+		Where: append(where, store.Condition{Field: "status", Values: openStatuses}),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -36,6 +37,7 @@ var RoleBinding = &engine.Kind{
 		engine.Read:   "getIamV2RoleBinding",
 		engine.Delete: "deleteIamV2RoleBinding",
 	},
+	Methods:     map[engine.Verb]string{engine.Delete: "DeleteRoleBindingById"},
 	ID:          engine.IDShape{Prefix: "rb-", Length: 6, Alphabet: random.MixedAlphanumeric},
 	Segment:     "role-binding",
 	Resource:    "RoleBinding",
@@ -51,6 +53,16 @@ var RoleBinding = &engine.Kind{
 	GuardedAs: authz.ScopeResources(),
 	Missing: func(string) *api.Error {
 		return api.New(api.RoleBindingForbidden, "Either unauthorized to access role binding or role binding does not exist")
+	},
+	Quotas: []*engine.Quota{
+		{
+			Code: "iam.max_rbac_role_bindings.per_org_plus_envs", Scope: engine.PerOrganization,
+			DisplayName: "Role Bindings On The Organization And Its Environments", Limit: 1000, Counts: onOrganizationOrEnvironment,
+		},
+		{
+			Code: "iam.max_rbac_role_bindings_all_roles.per_org", Scope: engine.PerOrganization,
+			DisplayName: "Role Bindings Per Organization", Limit: 250_000,
+		},
 	},
 	Fields: []engine.Field{
 		{
@@ -106,7 +118,7 @@ const (
 )
 
 // filterPattern reads the crn_pattern of a list.
-func filterPattern(value string) (store.Condition, error) {
+func filterPattern(value string, _ url.Values) (store.Condition, error) {
 	text, below := strings.CutSuffix(value, "/*")
 	p, err := crn.ParsePattern(text)
 	if err != nil {
@@ -144,8 +156,23 @@ func bindingLinks(o *engine.Object) []engine.Link {
 // keptKinds are the kinds that Weir keeps, by their key in CRNs: what a
 // binding names of these must exist.
 var keptKinds = map[string]string{
-	"environment":     "org/v2.Environment",
-	"service-account": serviceAccountID.Key,
+	"certificate-identity-pool": certificatePoolID.Key,
+	"environment":               "org/v2.Environment",
+	"identity-pool":             identityPoolID.Key,
+	"identity-provider":         "iam/v2.IdentityProvider",
+	"provider-integration":      "pim/v2.Integration",
+	"service-account":           serviceAccountID.Key,
+}
+
+// onOrganizationOrEnvironment reports whether the role is bound to the
+// organization or to an environment, and to nothing in it.
+func onOrganizationOrEnvironment(o *engine.Object) bool {
+	pattern, err := crn.ParsePattern(o.Doc.String("crn_pattern"))
+	if err != nil {
+		return false // it is none that could be written
+	}
+	scope, ok := authz.ScopeOf(pattern)
+	return ok && (scope == authz.Organization || scope == authz.Environment)
 }
 
 func boundPrincipal(o *engine.Object) string {
@@ -205,21 +232,52 @@ func grant(ctx context.Context, w *engine.Write) error {
 	} else if err != nil {
 		return err
 	}
+	// From the outermost, as deletions lock.
+	c := engine.OrganizationCRN(o.Org)
 	for s := range pattern.Segments() {
-		key := keptKinds[s.Key]
-		if key == "" {
+		if s.Key == string(authz.Organization) {
 			continue
 		}
-		if _, err := w.Tx.Pin(ctx, o.Org, store.Key{Kind: key, ID: s.Value}); errors.Is(err, store.ErrNotFound) {
-			return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' names the %s '%s', which does not exist", s.Key, s.Value))
+		if c, err = c.Append(s.Key, s.Value); err != nil {
+			break // the beginning of a name, at the end of a pattern
+		}
+		if err := pinNamed(ctx, w, c); errors.Is(err, store.ErrNotFound) {
+			last := c.Last()
+			return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' names the %s '%s', which does not exist", last.Key, last.Value))
 		} else if err != nil {
 			return err
 		}
 	}
-	if scope, _ := authz.ScopeOf(pattern); scope == authz.ServiceAccount {
-		return mustControl(ctx, w, pattern.Last().Value)
+	if owned := pattern.Last(); isOwned(owned.Key) {
+		return mustControl(ctx, w, owned.Value)
 	}
 	return nil
+}
+
+// pinNamed pins the object with the name, where it is of a kind that Weir keeps.
+// An object of that ID with another name, such as one in another environment,
+// is not it.
+func pinNamed(ctx context.Context, w *engine.Write, name crn.CRN) error {
+	last := name.Last()
+	k := w.Engine.Kind(keptKinds[last.Key])
+	if k == nil {
+		return nil
+	}
+	row, err := w.Tx.Pin(ctx, w.New.Org, store.Key{Kind: k.Key(), ID: last.Value})
+	if err != nil {
+		return err
+	}
+	o, err := k.Decode(row)
+	if err == nil && k.CRN(o) != name {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+// isOwned reports whether the key in a CRN is of principals that others can
+// own, and then act as.
+func isOwned(segment string) bool {
+	return segment == serviceAccountID.Segment || segment == identityPoolID.Segment || segment == certificatePoolID.Segment
 }
 
 func oneOf(scopes []authz.Scope) string {
@@ -233,7 +291,8 @@ func oneOf(scopes []authz.Scope) string {
 // mustControl refuses to hand out control of a principal to who does not
 // control everything that the principal may do: they could take it for
 // themselves that way. Whoever already owns the principal does. What a
-// principal may do includes what the service accounts that it owns may do.
+// principal may do includes what the service accounts and identity pools that it
+// owns may do.
 func mustControl(ctx context.Context, w *engine.Write, principal string) error {
 	if w.Caller == nil {
 		return nil
@@ -255,9 +314,9 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 	if !ok {
 		return false, nil
 	}
-	self := crn.Must(engine.OrganizationCRN(w.New.Org).Append(p.Segment, principal))
-	if authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: "CloudApiKey", On: crn.PatternOf(self)}) {
-		return true, nil
+	owns, err := ownsPrincipal(ctx, w, p, principal)
+	if err != nil || owns {
+		return owns, err
 	}
 	held, err := w.Tx.List(ctx, store.Query{
 		Org: w.New.Org, Kind: authn.RoleBindingKind, Limit: maxHeld,
@@ -278,7 +337,7 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 			if !authz.Decide(w.Caller.Subject, authz.Question{Operation: authz.AlterAccess, Resource: g.Resource, On: g.On}) {
 				return false, nil
 			}
-			if g.On.Last().Key == serviceAccountID.Segment {
+			if isOwned(g.On.Last().Key) {
 				if ok, err := controls(ctx, w, g.On.Last().Value, visited); err != nil || !ok {
 					return ok, err
 				}
@@ -286,6 +345,28 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 		}
 	}
 	return true, nil
+}
+
+// ownsPrincipal reports whether the caller may act as the principal as it is: by
+// making keys for it or, for a pool, by saying who is in it.
+func ownsPrincipal(ctx context.Context, w *engine.Write, p principal, id string) (bool, error) {
+	if !p.pool() {
+		self := crn.Must(engine.OrganizationCRN(w.New.Org).Append(p.Segment, id))
+		return authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: "CloudApiKey", On: crn.PatternOf(self)}), nil
+	}
+	row, err := w.Tx.Get(ctx, w.New.Org, store.Key{Kind: p.Key, ID: id})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	k := w.Engine.Kind(p.Key)
+	pool, err := k.Decode(row)
+	if err != nil {
+		return false, err
+	}
+	return authz.Decide(w.Caller.Subject, authz.Question{Operation: authz.AlterAccess, Resource: k.Resource, On: crn.PatternOf(k.CRN(pool))}), nil
 }
 
 const maxHeld = 10_000

@@ -40,7 +40,13 @@ func TestBindingLinks(t *testing.T) {
 			"principal.id iam/v2.ServiceAccount sa-abc123": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + environment: true,
 			"crn_pattern.environment org/v2.Environment env-abc123": true,
 		}},
-		"unknown principal, no pattern": {binding("User:pool-abc", "x", "nonsense"), map[string]bool{}},
+		"identity pool": {binding("User:pool-AbC1", "ResourceOwner", root+"/identity-provider=op-1/identity-pool=pool-2"), map[string]bool{
+			"principal.id iam/v2.IdentityPool pool-AbC1": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + root + "/identity-provider=op-1": true,
+			"crn_pattern/*  " + root + "/identity-provider=op-1/identity-pool=pool-2": true,
+			"crn_pattern.identity-pool iam/v2.IdentityPool pool-2":                    true,
+			"crn_pattern.identity-provider iam/v2.IdentityProvider op-1":              true,
+		}},
+		"unknown principal, no pattern": {binding("User:lkc-abc", "x", "nonsense"), map[string]bool{}},
 	} {
 		if got := links(c.o); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: links are %v, want %v", name, got, c.want)
@@ -58,12 +64,12 @@ func TestFilterPattern(t *testing.T) {
 		environment + "/*": {Field: entryBelow, Values: []string{environment}},
 		strings.Replace(environment, "confluent.cloud", "CONFLUENT.cloud", 1): {Field: entryExact, Values: []string{environment}},
 	} {
-		if got, err := filterPattern(value); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := filterPattern(value, nil); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s selects %+v, %v, want %+v", value, got, err, want)
 		}
 	}
 	for _, value := range []string{"x", "/*", "crn://", "crn://confluent.cloud/organization=*"} {
-		if got, err := filterPattern(value); err == nil || strings.HasSuffix(err.Error(), ".") {
+		if got, err := filterPattern(value, nil); err == nil || strings.HasSuffix(err.Error(), ".") {
 			t.Errorf("%s selects %+v, %v", value, got, err)
 		}
 	}

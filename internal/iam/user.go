@@ -40,12 +40,17 @@ var User = &engine.Kind{
 		}},
 		Apply: setAuthType,
 	}},
+	// Users come to be by invitation.
+	Methods:    map[engine.Verb]string{engine.Create: "InviteUser"},
 	ID:         userID.ID,
 	Segment:    userID.Segment,
 	Resource:   "User",
 	OwnedBy:    store.FieldID,
 	UniqueName: "email", UniqueFold: true,
 	NameTaken: "This user already exists within the Organization",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_users.per_org", Scope: engine.PerOrganization, DisplayName: "Users Per Organization", Limit: 1000,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "email", Required: true, Immutable: true, Format: "email", MinLength: 3, MaxLength: 254,

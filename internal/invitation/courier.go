@@ -11,11 +11,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/mail"
 	"github.com/weirhq/weir/internal/store"
 )
+
+// component is how the audit log calls the Courier.
+const component = "invitations"
 
 const (
 	// pollInterval is how often the Courier looks for work. While that fails,
@@ -77,6 +81,7 @@ func (c *Courier) Changed(change store.Change) {
 // more; that takes up to ten seconds where a mail has just gone out. The store
 // must stay open until then. What fails is logged and tried again.
 func (c *Courier) Run(ctx context.Context) {
+	ctx = audit.As(ctx, component)
 	// A mail server that takes its time must not hold up what is due by the
 	// clock.
 	var upkeep sync.WaitGroup
@@ -107,6 +112,7 @@ func (c *Courier) repeat(ctx context.Context, what string, step func(context.Con
 // or another Step of the same Courier. An error is one of the store; mail that
 // could not be sent is logged and is due again later.
 func (c *Courier) Step(ctx context.Context) error {
+	ctx = audit.As(ctx, component)
 	return errors.Join(c.expire(ctx), c.deliver(ctx))
 }
 

@@ -53,7 +53,7 @@ func TestInvitationIsAccepted(t *testing.T) {
 			t.Error("the store holds the token itself")
 		}
 
-		h := w.slowHandler(func(http.ResponseWriter, *http.Request) error { return nil })
+		h := w.slowHandler(admitted)
 		open(t, h, link).want(t, http.StatusOK, "<form", "Finance Org", "8 March 2026, 12:00 UTC", `name="full_name"`)
 		open(t, h, link).want(t, http.StatusOK) // looking does not spend the link
 		w.pass(90 * time.Second)

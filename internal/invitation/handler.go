@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
@@ -36,7 +37,7 @@ const (
 // them.
 type Handler struct {
 	engine *engine.Engine
-	admit  func(http.ResponseWriter, *http.Request) error
+	admit  func(http.ResponseWriter, *http.Request) (leave func(), err error)
 	page   *template.Template
 	policy string
 	// hashing holds a place for each password that may be hashed now.
@@ -46,8 +47,9 @@ type Handler struct {
 
 // NewHandler returns the handler. Admit is asked before a form is looked at; an
 // error means that its sender has to wait, and is answered with 429. It may set
-// headers such as Retry-After.
-func NewHandler(e *engine.Engine, admit func(http.ResponseWriter, *http.Request) error) (*Handler, error) {
+// headers such as Retry-After. Without an error leave is called once the form is
+// answered.
+func NewHandler(e *engine.Engine, admit func(http.ResponseWriter, *http.Request) (leave func(), err error)) (*Handler, error) {
 	page, err := template.ParseFS(assets, "assets/page.html", "assets/style.css")
 	if err != nil {
 		return nil, fmt.Errorf("invitation: %w", err)
@@ -103,12 +105,15 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
 
 // accept takes the form.
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
-	if err := h.admit(w, r); err != nil {
+	leave, err := h.admit(w, r)
+	if err != nil {
 		h.write(w, r, http.StatusTooManyRequests, notice("Too many attempts", "Wait a moment, then send the form again."))
 		return
 	}
+	defer leave()
 	o, t, err := h.find(r)
 	if err != nil {
+		h.refuse(r, err)
 		h.fail(w, r, err)
 		return
 	}
@@ -132,7 +137,10 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.write(w, r, http.StatusUnprocessableEntity, v)
 		return
 	}
-	if err := h.signUp(r.Context(), t, f); err != nil {
+	who := h.engine.Actor(r)
+	who.Mechanism = audit.InvitationLink
+	who.Organization, who.Principal, who.Credential = o.Org, o.Doc.String("user.id"), o.ID
+	if err := h.signUp(audit.WithActor(r.Context(), who), t, f); err != nil {
 		h.fail(w, r, err)
 		return
 	}
@@ -152,6 +160,20 @@ func (h *Handler) find(r *http.Request) (*engine.Object, token, error) {
 		return nil, t, err
 	}
 	return o, t, iam.InvitationOpen(o, h.engine.Now())
+}
+
+// refuse puts a form with a link that is not valid into the audit log: somebody
+// may be guessing.
+func (h *Handler) refuse(r *http.Request, err error) {
+	if !errors.Is(err, store.ErrNotFound) {
+		return
+	}
+	who := h.engine.Actor(r)
+	who.Mechanism, who.Refused = audit.InvitationLink, "The link is not valid"
+	h.engine.RecordFailure(r.Context(), &audit.Event{
+		Method: "AcceptInvitation", Access: audit.Modification, Actor: who,
+		Resources: []audit.Resource{{Type: audit.TypeOf(iam.Invitation.Name)}},
+	}, api.New(api.ResourceNotFound, who.Refused))
 }
 
 // signUp makes the user active. The hash is made before the transaction, which

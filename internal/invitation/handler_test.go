@@ -235,13 +235,13 @@ func TestAttemptsAreLimited(t *testing.T) {
 	w := newWorld(t, "")
 	id, link := w.sent(marty)
 	asked := 0
-	h := w.slowHandler(func(rw http.ResponseWriter, r *http.Request) error {
+	h := w.slowHandler(func(rw http.ResponseWriter, r *http.Request) (leave func(), err error) {
 		asked++
 		if r.Method != http.MethodPost {
 			t.Errorf("it is asked about a %s", r.Method)
 		}
 		rw.Header().Set("Retry-After", "7")
-		return errors.New("slow down")
+		return nil, errors.New("slow down")
 	})
 	open(t, h, link).want(t, http.StatusOK)
 	for _, l := range []string{link, publicURL + "/invitation?token=x"} {
@@ -402,7 +402,7 @@ func TestPageWithoutStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := invitation.NewHandler(e, func(http.ResponseWriter, *http.Request) error { return nil })
+	h, err := invitation.NewHandler(e, admitted)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,12 +170,14 @@ func (w *world) step(c *invitation.Courier) {
 // tested where the whole is.
 func (w *world) handler() *invitation.Handler {
 	w.t.Helper()
-	h := w.slowHandler(func(http.ResponseWriter, *http.Request) error { return nil })
+	h := w.slowHandler(admitted)
 	h.HashWith(func(p string) (string, error) { return "hash of " + p, nil })
 	return h
 }
 
-func (w *world) slowHandler(admit func(http.ResponseWriter, *http.Request) error) *invitation.Handler {
+func admitted(http.ResponseWriter, *http.Request) (leave func(), err error) { return func() {}, nil }
+
+func (w *world) slowHandler(admit func(http.ResponseWriter, *http.Request) (leave func(), err error)) *invitation.Handler {
 	w.t.Helper()
 	h, err := invitation.NewHandler(w.Engine, admit)
 	if err != nil {

@@ -11,6 +11,11 @@
 // operations, so those identifiers (listMetricsV2Attributes and so on) are
 // Weir's own. And listConnectv1ConnectorsWithExpansions has no row: it is
 // listConnectv1Connectors with the query parameter expand, on the same path.
+//
+// The scopes that a token must have stand in parentheses behind its kind. The
+// published document of the partner's organizations names a scope,
+// marketplace::describe, that its own list of scopes does not have: the table
+// has partner:describe.
 package operation
 
 import (
@@ -79,6 +84,9 @@ type Operation struct {
 	// Credentials are the kinds of credentials of which one must be sent,
 	// sorted; none means that the operation asks for no credentials.
 	Credentials []string
+	// Scopes are what a token must be good for besides, of those credentials that
+	// have scopes; none for most operations.
+	Scopes []string
 	// Deprecated is the day (UTC) on which the operation was declared
 	// deprecated and Sunset the day it is withdrawn, or zero.
 	Deprecated, Sunset time.Time
@@ -167,7 +175,13 @@ func parseRow(row string) (Operation, error) {
 		return Operation{}, fmt.Errorf("success code: %w", err)
 	}
 	if f[8] != "" {
-		o.Credentials = strings.Split(f[8], ",")
+		for credential := range strings.SplitSeq(f[8], ",") {
+			name, scopes, scoped := strings.Cut(credential, "(")
+			o.Credentials = append(o.Credentials, name)
+			if scoped {
+				o.Scopes = strings.Fields(strings.TrimSuffix(scopes, ")"))
+			}
+		}
 	}
 	if o.Deprecated, err = parseDay(f[9]); err != nil {
 		return Operation{}, fmt.Errorf("deprecated: %w", err)

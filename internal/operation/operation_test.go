@@ -44,6 +44,7 @@ func TestTableRowsAreValid(t *testing.T) {
 		id       = regexp.MustCompile(`^[a-z][A-Za-z0-9_-]*$`)
 		path     = regexp.MustCompile(`^(/([a-z][a-z0-9_-]*|-)(:[a-z-]+)?|/\{[a-zA-Z_]+\}(:[a-z-]+)?)+$`)
 		group    = regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+		scope    = regexp.MustCompile(`^[a-z]+:[a-z]+$`)
 		version  = regexp.MustCompile(`^v[1-9]((alpha|beta)[1-9])?$`)
 		resource = regexp.MustCompile(`^[A-Z][A-Za-z]*( [A-Z][A-Za-z]*)*$`)
 	)
@@ -63,10 +64,16 @@ func TestTableRowsAreValid(t *testing.T) {
 			{"sorted credentials", slices.IsSorted(o.Credentials)},
 			{"credentials once each", len(slices.Compact(slices.Clone(o.Credentials))) == len(o.Credentials)},
 			{"deprecated in step with lifecycle", o.Deprecated.IsZero() == (o.Lifecycle != Deprecated)},
+			{"scopes of tokens that have them", len(o.Scopes) > 0 == slices.Contains(o.Credentials, PartnerToken)},
 			{"sunset after deprecated", o.Sunset.IsZero() || o.Sunset.After(o.Deprecated) && !o.Deprecated.IsZero()},
 		} {
 			if !c.ok {
 				t.Errorf("%s: not valid: %s (%+v)", o.ID, c.what, o)
+			}
+		}
+		for _, s := range o.Scopes {
+			if !scope.MatchString(s) {
+				t.Errorf("%s: not a scope: %q", o.ID, s)
 			}
 		}
 		for _, c := range o.Credentials {
@@ -118,7 +125,7 @@ func TestByID(t *testing.T) {
 		}},
 		{"activateSignup", Operation{
 			Method: "POST", Path: "/partner/v2/signup/activate", Group: "partner", Version: "v2", Resource: "Signup",
-			Lifecycle: EarlyAccess, Success: 201, Credentials: []string{PartnerToken},
+			Lifecycle: EarlyAccess, Success: 201, Credentials: []string{PartnerToken}, Scopes: []string{"partner:create"},
 		}},
 		{"createKafkaTopic", Operation{
 			Method: "POST", Path: "/kafka/v3/clusters/{cluster_id}/topics", Group: "kafka", Version: "v3", Resource: "Topic",
@@ -145,7 +152,10 @@ func TestByID(t *testing.T) {
 			if !slices.Equal(got.Credentials, tt.want.Credentials) {
 				t.Errorf("credentials are %q, want %q", got.Credentials, tt.want.Credentials)
 			}
-			got.Credentials, tt.want.Credentials = nil, nil
+			if !slices.Equal(got.Scopes, tt.want.Scopes) {
+				t.Errorf("scopes are %q, want %q", got.Scopes, tt.want.Scopes)
+			}
+			got.Credentials, tt.want.Credentials, got.Scopes, tt.want.Scopes = nil, nil, nil, nil
 			if g, w := flat(got), flat(tt.want); g != w {
 				t.Errorf("got  %+v\nwant %+v", g, w)
 			}

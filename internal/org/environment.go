@@ -28,6 +28,9 @@ var Environment = &engine.Kind{
 	Segment:  "environment",
 	Resource: "Environment",
 	CreateOn: &engine.Permission{Operation: "CreateEnvironment", Resource: "Organization"},
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_environments.per_org", Scope: engine.PerOrganization, DisplayName: "Environments Per Organization", Limit: 25,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1, MaxLength: 255, Example: "prod-finance01",

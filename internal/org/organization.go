@@ -25,15 +25,21 @@ var Organization = &engine.Kind{
 	Resource: "Organization",
 	Under:    func(o *engine.Object) crn.CRN { return engine.OrganizationCRN(o.Org) },
 	Fields: []engine.Field{
-		{
-			Name: "display_name", Required: true, Example: "Finance Org",
-			Description: "The organization's name for people, 1 to 31 characters.",
-			Pattern:     regexp.MustCompile("^[^<>#%'*^`{|}~\"]{1,31}$"),
-			PatternHint: "have 1 to 31 characters, none of them one of < > # % ' * ^ ` { | } ~ \"",
-		},
+		NameField("display_name"),
 		{
 			Name: "jit_enabled", Type: engine.Boolean,
 			Description: "Whether a first sign-in through single sign-on makes a user account by itself.",
 		},
 	},
+}
+
+// NameField is the field that holds an organization's name, which some
+// documents call otherwise.
+func NameField(name string) engine.Field {
+	return engine.Field{
+		Name: name, Required: true, Example: "Finance Org",
+		Description: "The organization's name for people, 1 to 31 characters.",
+		Pattern:     regexp.MustCompile("^[^<>#%'*^`{|}~\"]{1,31}$"),
+		PatternHint: "have 1 to 31 characters, none of them one of < > # % ' * ^ ` { | } ~ \"",
+	}
 }

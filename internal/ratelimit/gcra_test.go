@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"math"
 	"math/big"
+	"reflect"
 	"testing"
 	"time"
 
@@ -210,7 +211,7 @@ func checkDecision(t *testing.T, limit ratelimit.Limit, now time.Time, before, a
 		}
 		return
 	}
-	if after != before || d.Remaining != 0 || d.RetryAfter <= 0 {
+	if !reflect.DeepEqual(after, before) || d.Remaining != 0 || d.RetryAfter <= 0 {
 		t.Fatalf("%+v: denied at a cost or with room left: %+v", limit, d)
 	}
 	if retry, _ := limit.Take(now.Add(d.RetryAfter), after); !retry.Allowed {

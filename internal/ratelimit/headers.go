@@ -6,6 +6,15 @@ import (
 	"time"
 )
 
+// The names in the form that http.Header keeps them in, which saves bringing them
+// into it for each answer. Case does not count in names.
+const (
+	headerLimit      = "X-Ratelimit-Limit"
+	headerRemaining  = "X-Ratelimit-Remaining"
+	headerReset      = "X-Ratelimit-Reset"
+	headerRetryAfter = "Retry-After"
+)
+
 // WriteHeaders sets X-RateLimit-Limit, X-RateLimit-Remaining and
 // X-RateLimit-Reset, and Retry-After if the request was denied. Times are
 // seconds from now, as in Confluent's API reference, rounded up; Retry-After is
@@ -16,12 +25,19 @@ func WriteHeaders(h http.Header, d Decision) {
 	if d.Limit == 0 {
 		return
 	}
-	h.Set("X-RateLimit-Limit", strconv.Itoa(d.Limit))
-	h.Set("X-RateLimit-Remaining", strconv.Itoa(d.Remaining))
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(ceilSeconds(d.Reset), 10))
+	h.Set(headerLimit, strconv.Itoa(d.Limit))
+	h.Set(headerRemaining, strconv.Itoa(d.Remaining))
+	h.Set(headerReset, strconv.FormatInt(ceilSeconds(d.Reset), 10))
 	if !d.Allowed {
-		h.Set("Retry-After", strconv.FormatInt(max(ceilSeconds(d.RetryAfter), 1), 10))
+		h.Set(headerRetryAfter, strconv.FormatInt(max(ceilSeconds(d.RetryAfter), 1), 10))
 	}
+}
+
+// RemoveHeaders takes back what WriteHeaders set for a request that was allowed.
+func RemoveHeaders(h http.Header) {
+	h.Del(headerLimit)
+	h.Del(headerRemaining)
+	h.Del(headerReset)
 }
 
 func ceilSeconds(d time.Duration) int64 {

@@ -42,7 +42,7 @@ var grantings = []granting{
 		"OrganizationAdmin", "",
 		[]string{
 			"OrganizationAdmin", "", "AccountAdmin", "", "EnvironmentAdmin", "/environment=ENV2", "DeveloperRead", topics + "*",
-			"ResourceOwner", "/service-account=BOSS", "ResourceOwner", "/identity-provider=op-1/identity-pool=pool-1",
+			"ResourceOwner", "/service-account=BOSS", "ResourceOwner", "/identity-provider=OP/identity-pool=POOL",
 		},
 		nil,
 	},
@@ -51,7 +51,7 @@ var grantings = []granting{
 		[]string{
 			"EnvironmentAdmin", "/environment=ENV1", "FlinkAdmin", "/environment=ENV1", "CloudClusterAdmin", "/environment=ENV1/cloud-cluster=lkc-1",
 			"ResourceOwner", topics + "*", "DeveloperRead", topics + "a*", "ResourceOwner", "/environment=ENV1/schema-registry=lsrc-1/subject=*",
-			"Assigner", "/environment=ENV1/provider-integration=cspi-1",
+			"Assigner", "/environment=ENV1/provider-integration=CSPI", "ResourceOwner", "/environment=ENV1/provider-integration=CSPI",
 		},
 		[]string{"ResourceOwner", "/service-account=MINE", "Assigner", "/service-account=WEAK"},
 	},
@@ -66,7 +66,7 @@ var grantings = []granting{
 	{
 		"AccountAdmin", "",
 		[]string{"ResourceOwner", "/service-account=WEAK", "Assigner", "/service-account=WEAK"},
-		[]string{"EnvironmentAdmin", "/environment=ENV1", "BillingAdmin", "", "ResourceOwner", topics + "*"},
+		[]string{"EnvironmentAdmin", "/environment=ENV1", "BillingAdmin", "", "ResourceOwner", topics + "*", "ResourceOwner", "/identity-provider=OP/identity-pool=POOL"},
 	},
 	{
 		"ResourceOwner", topics + "ab*",
@@ -87,6 +87,18 @@ var grantings = []granting{
 		[]string{"ResourceOwner", "/service-account=MINE", "Assigner", "/service-account=MINE"},
 		[]string{"ResourceOwner", "/service-account=WEAK", "Assigner", "/service-account=WEAK", "EnvironmentAdmin", "/environment=ENV1"},
 	},
+	{
+		"ResourceOwner", "/environment=ENV1/provider-integration=CSPI",
+		[]string{"ResourceOwner", "/environment=ENV1/provider-integration=CSPI", "Assigner", "/environment=ENV1/provider-integration=CSPI"},
+		[]string{"EnvironmentAdmin", "/environment=ENV1"},
+	},
+	{"Assigner", "/environment=ENV1/provider-integration=CSPI", nil, []string{"Assigner", "/environment=ENV1/provider-integration=CSPI"}},
+	{
+		"ResourceOwner", "/identity-provider=OP/identity-pool=POOL",
+		[]string{"ResourceOwner", "/identity-provider=OP/identity-pool=POOL", "Assigner", "/identity-provider=OP/identity-pool=POOL"},
+		[]string{"ResourceOwner", "/service-account=MINE", "EnvironmentAdmin", "/environment=ENV1"},
+	},
+	{"Assigner", "/identity-provider=OP/identity-pool=POOL", nil, []string{"Assigner", "/identity-provider=OP/identity-pool=POOL"}},
 	{"Assigner", "/service-account=MINE", nil, []string{"Assigner", "/service-account=MINE", "ResourceOwner", "/service-account=MINE"}},
 	{"KsqlAdmin", "/environment=ENV1/cloud-cluster=lkc-1/ksql=lksqlc-1", nil, []string{"KsqlAdmin", "/environment=ENV1/cloud-cluster=lkc-1/ksql=lksqlc-1"}},
 	{"BillingAdmin", "", nil, []string{"BillingAdmin", ""}},
@@ -118,12 +130,15 @@ func TestGranting(t *testing.T) {
 	s := newScene(w)
 	env1, env2 := s.environment(t), s.environment(t)
 	boss, bystander := s.account(t), s.account(t)
+	integration := create(t, s.admin, integrations, integrationIn(env1))
 	s.bind(t, boss, "OrganizationAdmin", s.root)
+	provider := identityProvider(t, s.admin)
+	pool := create(t, s.admin, "/iam/v2/identity-providers/"+provider+"/identity-pools", map[string]any{"display_name": "pool", "filter": "true"})
 	for _, g := range grantings {
 		t.Run(g.role+" "+g.bound, func(t *testing.T) {
 			mine, weak := s.account(t), s.account(t)
 			name := func(below string) string {
-				return s.root + strings.NewReplacer("ENV1", env1, "ENV2", env2, "MINE", mine, "WEAK", weak, "BOSS", boss).Replace(below)
+				return s.root + strings.NewReplacer("POOL", pool, "ENV1", env1, "ENV2", env2, "MINE", mine, "WEAK", weak, "BOSS", boss, "CSPI", integration, "=OP/", "="+provider+"/").Replace(below)
 			}
 			c := s.holder(t, g.role, name(g.bound))
 			cannot := g.cannot

@@ -21,6 +21,7 @@ const (
 	invitations   = "/iam/v2/invitations"
 	users         = "/iam/v2/users"
 	organizations = "/org/v2/organizations"
+	integrations  = "/pim/v2/integrations"
 )
 
 // cluster is the part of a name below an environment for a cluster that nobody
@@ -62,6 +63,13 @@ func binding(principal, role, pattern string) map[string]any {
 	return map[string]any{"principal": "User:" + principal, "role_name": role, "crn_pattern": pattern}
 }
 
+// integrationIn is a draft with AWS, as both versions of the API make one.
+func integrationIn(env string) map[string]any {
+	return map[string]any{
+		"display_name": fmt.Sprintf("drawn %d", drawn.Add(1)), "provider": "AWS", "environment": map[string]any{"id": env},
+	}
+}
+
 func keyFor(owner, resource string) map[string]any {
 	return map[string]any{"spec": map[string]any{"owner": map[string]any{"id": owner}, "resource": map[string]any{"id": resource}}}
 }
@@ -90,7 +98,7 @@ func (s *scene) holder(t *testing.T, role, pattern string) *enginetest.Client {
 // and two service accounts, of which the first may be in the actor's scope, and
 // what hangs on them.
 type props struct {
-	env, account [2]string
+	env, account, integration [2]string
 	// bindings are by where they are bound: "org", "env1", "env2", "cluster1",
 	// "account1", "account2".
 	bindings         map[string]string
@@ -118,6 +126,7 @@ func (s *scene) props(t *testing.T) *props {
 	for i := range 2 {
 		p.env[i], p.account[i] = s.environment(t), s.account(t)
 		p.keys[i] = create(t, s.admin, apiKeys, keyFor(p.account[i], "cloud"))
+		p.integration[i] = create(t, s.admin, integrations, integrationIn(p.env[i]))
 	}
 	p.invitation, p.user = s.invited(t)
 	bystander := s.account(t)
@@ -164,8 +173,9 @@ var actors = []actor{
 	{'M', "ConnectManager", inEnv(cluster + "/connector=*")},
 	{'M', "ClusterLinkConnection", inEnv(cluster + "/kafka=lkc-1/cluster-link=east")},
 	{'M', "KsqlAdmin", inEnv(cluster + "/ksql=lksqlc-1")},
-	{'M', "Assigner", inEnv("/provider-integration=cspi-1")},
 	{'N', "", nil},
+	{'I', "ResourceOwner", onIntegration},
+	{'J', "Assigner", onIntegration},
 }
 
 func inOrg(s *scene, _ *props) string { return s.root }
@@ -176,77 +186,154 @@ func inEnv(below string) func(*scene, *props) string {
 
 func onAccount(s *scene, p *props) string { return s.root + "/service-account=" + p.account[0] }
 
+func onIntegration(s *scene, p *props) string {
+	return s.root + "/environment=" + p.env[0] + "/provider-integration=" + p.integration[0]
+}
+
 // may says what each actor gets, by columns in the order of its header: + is
 // success, d is 403 for what the caller may not do, h is what the kind answers
 // for an object that does not exist. It is written after the facts about the
 // real service (semantics 1.2 and 2.2) and not after the code. Rows run from
-// the top, and what takes something away stands last.
+// the top, and what takes something away stands last: with integration1 went the
+// role of who owned it.
 const may = `
-operation              object    OECARGTPBMN
-getOrgV2Organization   org       ++++++++++h
-updateOrgV2Organization org      +dddddddddh
-createOrgV2Environment -         +dddddddddd
-getOrgV2Environment    env1      +++hhh++h+h
-getOrgV2Environment    env2      +hhhhhh+hhh
-updateOrgV2Environment env1      ++dhhhddhdh
-updateOrgV2Environment env2      +hhhhhhdhhh
-createIamV2ServiceAccount -      +dd++d+dddd
-getIamV2ServiceAccount account1  ++++++hhhhh
-getIamV2ServiceAccount account2  ++++hhhhhhh
-updateIamV2ServiceAccount account1 +dd++dhhhhh
-updateIamV2ServiceAccount account2 +dd+hhhhhhh
-getIamV2User           user      ++++hhhhhhh
-updateIamV2User        user      +dd+hhhhhhh
-updateIamV2UserAuth    user      +dddhhhhhhh
-createIamV2Invitation  -         ++++ddddddd
-getIamV2Invitation     invitation +hh+hhhhhhh
-getIamV2RoleBinding    org       +hhhhhhhhhh
-getIamV2RoleBinding    env1      ++hhhhhhhhh
-getIamV2RoleBinding    env2      +hhhhhhhhhh
-getIamV2RoleBinding    cluster1  +++hhhhhhhh
-getIamV2RoleBinding    account1  +hh++hhhhhh
-getIamV2RoleBinding    account2  +hh+hhhhhhh
-createIamV2RoleBinding org       +dddddddddd
-createIamV2RoleBinding env1      ++ddddddddd
-createIamV2RoleBinding env2      +dddddddddd
-createIamV2RoleBinding cluster1  +++dddddddd
-createIamV2RoleBinding account1  +dd++dddddd
-createIamV2RoleBinding account2  +dd+ddddddd
-createIamV2ApiKey      account1  +ddd+dddddd
-createIamV2ApiKey      account2  +dddddddddd
-createIamV2ApiKey      user      ddddddddddd
-getIamV2ApiKey         account1  +hhh+hhhhhh
-getIamV2ApiKey         account2  +hhhhhhhhhh
-getIamV2ApiKey         admin     +hhhhhhhhhh
-updateIamV2ApiKey      account1  +hhh+hhhhhh
-updateIamV2ApiKey      account2  +hhhhhhhhhh
-createIamV2SsoGroupMapping -     +dd+ddddddd
-listIamV2ApiKeys       -         +++++++++++
-listIamV2Invitations   -         +++++++++++
-listIamV2RoleBindings  -         +++++++++++
-listIamV2ServiceAccounts -       +++++++++++
-listIamV2SsoGroupMappings -      +++++++++++
-listIamV2Users         -         +++++++++++
-listOrgV2Environments  -         +++++++++++
-listOrgV2Organizations -         +++++++++++
-getIamV2SsoGroupMapping mapping  +hh+hhhhhhh
-updateIamV2SsoGroupMapping mapping +hh+hhhhhhh
-deleteIamV2SsoGroupMapping mapping +hh+hhhhhhh
-deleteIamV2RoleBinding org       +hhhhhhhhhh
-deleteIamV2RoleBinding env1      ++hhhhhhhhh
-deleteIamV2RoleBinding env2      +hhhhhhhhhh
-deleteIamV2RoleBinding cluster1  +++hhhhhhhh
-deleteIamV2RoleBinding account1  +hh++hhhhhh
-deleteIamV2RoleBinding account2  +hh+hhhhhhh
-deleteIamV2ApiKey      account1  +hhh+hhhhhh
-deleteIamV2ApiKey      account2  +hhhhhhhhhh
-deleteIamV2Invitation  invitation +hh+hhhhhhh
-deleteIamV2User        other     +dd+hhhhhhh
-deleteIamV2ServiceAccount account2 +dd+hhhhhhh
-deleteIamV2ServiceAccount account1 +dd++dhhhhh
-deleteOrgV2Environment env2      +hhhhhhdhhh
-deleteOrgV2Environment env1      ++dhhhddhdh
+operation              object    OECARGTPBMNIJ
+getOrgV2Organization   org       ++++++++++h++
+updateOrgV2Organization org      +dddddddddhdd
+createOrgV2Environment -         +dddddddddddd
+getOrgV2Environment    env1      +++hhh++h+h++
+getOrgV2Environment    env2      +hhhhhh+hhhhh
+updateOrgV2Environment env1      ++dhhhddhdhdd
+updateOrgV2Environment env2      +hhhhhhdhhhhh
+createIamV2ServiceAccount -      +dd++d+dddd+d
+getIamV2ServiceAccount account1  ++++++hhhhhhh
+getIamV2ServiceAccount account2  ++++hhhhhhhhh
+updateIamV2ServiceAccount account1 +dd++dhhhhhhh
+updateIamV2ServiceAccount account2 +dd+hhhhhhhhh
+getIamV2User           user      ++++hhhhhhhhh
+updateIamV2User        user      +dd+hhhhhhhhh
+updateIamV2UserAuth    user      +dddhhhhhhhhh
+createIamV2Invitation  -         ++++ddddddddd
+getIamV2Invitation     invitation +hh+hhhhhhhhh
+getIamV2RoleBinding    org       +hhhhhhhhhhhh
+getIamV2RoleBinding    env1      ++hhhhhhhhhhh
+getIamV2RoleBinding    env2      +hhhhhhhhhhhh
+getIamV2RoleBinding    cluster1  +++hhhhhhhhhh
+getIamV2RoleBinding    account1  +hh++hhhhhhhh
+getIamV2RoleBinding    account2  +hh+hhhhhhhhh
+createIamV2RoleBinding org       +dddddddddddd
+createIamV2RoleBinding env1      ++ddddddddddd
+createIamV2RoleBinding env2      +dddddddddddd
+createIamV2RoleBinding cluster1  +++dddddddddd
+createIamV2RoleBinding account1  +dd++dddddddd
+createIamV2RoleBinding account2  +dd+ddddddddd
+createIamV2ApiKey      account1  +ddd+dddddddd
+createIamV2ApiKey      account2  +dddddddddddd
+createIamV2ApiKey      user      ddddddddddddd
+getIamV2ApiKey         account1  +hhh+hhhhhhhh
+getIamV2ApiKey         account2  +hhhhhhhhhhhh
+getIamV2ApiKey         admin     +hhhhhhhhhhhh
+updateIamV2ApiKey      account1  +hhh+hhhhhhhh
+updateIamV2ApiKey      account2  +hhhhhhhhhhhh
+createIamV2SsoGroupMapping -     +dd+ddddddddd
+createIamV2IdentityProvider -    +dddddddddddd
+getIamV2IdentityProvider provider ++++hhhhhhhhh
+updateIamV2IdentityProvider provider +dddhhhhhhhhh
+refreshIamV2JsonWebKeySet provider +dddhhhhhhhhh
+createIamV2IdentityPool -        ++++ddddddddd
+getIamV2IdentityPool   pool      ++++hhhhhhhhh
+updateIamV2IdentityPool pool     +dd+hhhhhhhhh
+listIamV2ApiKeys       -         +++++++++++++
+listIamV2IdentityPools -         ++++hhhhhhhhh
+listIamV2IdentityProviders -     +++++++++++++
+listIamV2Invitations   -         +++++++++++++
+listIamV2RoleBindings  -         +++++++++++++
+listIamV2ServiceAccounts -       +++++++++++++
+listIamV2SsoGroupMappings -      +++++++++++++
+listIamV2Users         -         +++++++++++++
+listServiceQuotaV1AppliedQuotas - +++++++++++++
+listServiceQuotaV1Scopes -       +++++++++++++
+getServiceQuotaV1AppliedQuota -  ++++++++++h++
+getServiceQuotaV1Scope -         ++++++++++h++
+listOrgV2Environments  -         +++++++++++++
+listOrgV2Organizations -         +++++++++++++
+listIamV2IpFilters     -         +++++++++++++
+listIamV2IpGroups      -         +++++++++++++
+createIamV2IpGroup     -         +dddddddddddd
+getIamV2IpGroup        group     ++hhhhhhhhhhh
+updateIamV2IpGroup     group     +dhhhhhhhhhhh
+createIamV2IpFilter    org       +dddddddddddd
+createIamV2IpFilter    env1      ++ddddddddddd
+createIamV2IpFilter    env2      +dddddddddddd
+getIamV2IpFilter       org       +hhhhhhhhhhhh
+getIamV2IpFilter       env1      ++hhhhhhhhhhh
+getIamV2IpFilter       env2      +hhhhhhhhhhhh
+updateIamV2IpFilter    org       +hhhhhhhhhhhh
+updateIamV2IpFilter    env1      ++hhhhhhhhhhh
+updateIamV2IpFilter    env2      +hhhhhhhhhhhh
+getIamV2IpFilterSummary org      +dddddddddddd
+getIamV2IpFilterSummary env1     ++ddddddddddd
+getIamV2IpFilterSummary env2     +dddddddddddd
+deleteIamV2IpFilter    org       +hhhhhhhhhhhh
+deleteIamV2IpFilter    env1      ++hhhhhhhhhhh
+deleteIamV2IpFilter    env2      +hhhhhhhhhhhh
+deleteIamV2IpGroup     spare     +dhhhhhhhhhhh
+createPimV1Integration env1      ++ddddddddddd
+createPimV1Integration env2      +dddddddddddd
+createPimV2Integration env1      ++ddddddddddd
+createPimV2Integration env2      +dddddddddddd
+listPimV1Integrations  env1      +++++++++++++
+listPimV2Integrations  env1      +++++++++++++
+getPimV1Integration    env1      ++hhhhhhhhh++
+getPimV1Integration    env2      +hhhhhhhhhhhh
+getPimV2Integration    env1      ++hhhhhhhhh++
+getPimV2Integration    env2      +hhhhhhhhhhhh
+updatePimV2Integration env1      ++hhhhhhhhh+d
+updatePimV2Integration env2      +hhhhhhhhhhhh
+validatePimV2Integration env1    ++hhhhhhhhh++
+validatePimV2Integration env2    +hhhhhhhhhhhh
+getIamV2SsoGroupMapping mapping  +hh+hhhhhhhhh
+updateIamV2SsoGroupMapping mapping +hh+hhhhhhhhh
+deleteIamV2SsoGroupMapping mapping +hh+hhhhhhhhh
+deleteIamV2IdentityPool pool     +dd+hhhhhhhhh
+deleteIamV2IdentityProvider provider +dddhhhhhhhhh
+deleteIamV2RoleBinding org       +hhhhhhhhhhhh
+deleteIamV2RoleBinding env1      ++hhhhhhhhhhh
+deleteIamV2RoleBinding env2      +hhhhhhhhhhhh
+deleteIamV2RoleBinding cluster1  +++hhhhhhhhhh
+deleteIamV2RoleBinding account1  +hh++hhhhhhhh
+deleteIamV2RoleBinding account2  +hh+hhhhhhhhh
+deleteIamV2ApiKey      account1  +hhh+hhhhhhhh
+deleteIamV2ApiKey      account2  +hhhhhhhhhhhh
+deleteIamV2Invitation  invitation +hh+hhhhhhhhh
+deletePimV1Integration env2      +hhhhhhhhhhhh
+deletePimV2Integration env1      ++hhhhhhhhh+d
+deleteIamV2User        other     +dd+hhhhhhhhh
+deleteIamV2ServiceAccount account2 +dd+hhhhhhhhh
+deleteIamV2ServiceAccount account1 +dd++dhhhhhhh
+deleteOrgV2Environment env2      +hhhhhhdhhhhh
+deleteOrgV2Environment env1      ++dhhhddhdhhd
 `
+
+// addFilters makes IP groups, and a filter on each scope that lets this machine
+// in.
+func (s *scene) addFilters(t *testing.T, p *props, extra map[string]string) {
+	t.Helper()
+	for _, name := range []string{"group", "spare"} {
+		extra[name] = create(t, s.admin, ipGroups, ipGroup(int(drawn.Add(1))))
+	}
+	for object, scope := range map[string]string{"org": s.root, "env1": s.root + "/environment=" + p.env[0], "env2": s.root + "/environment=" + p.env[1]} {
+		extra["filter "+object] = create(t, s.admin, ipFilters, ipFilter(scope, extra["group"]))
+	}
+}
+
+// ipFilter is the body of a filter that lets the group in.
+func ipFilter(scope, group string) map[string]any {
+	return map[string]any{
+		"filter_name": fmt.Sprint("filter ", drawn.Add(1)), "resource_group": "management", "resource_scope": scope,
+		"ip_groups": []any{map[string]any{"id": group}},
+	}
+}
 
 // attempt is one row of the table above.
 type attempt struct{ operation, object, cells string }
@@ -278,8 +365,14 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		t.Fatalf("there is no operation %s", a.operation)
 	}
 	n := map[string]int{"env1": 0, "env2": 1, "account1": 0, "account2": 1}[a.object]
-	group := strings.TrimPrefix(strings.TrimPrefix(op.Path, "/iam/v2/"), "/org/v2/")
+	group := op.Path
+	for _, api := range []string{"/iam/v2/", "/org/v2/", "/service-quota/v1/"} {
+		group = strings.TrimPrefix(group, api)
+	}
 	group, _, _ = strings.Cut(group, "/")
+	if strings.HasPrefix(op.Path, "/pim/") {
+		group = "integrations"
+	}
 	name := fmt.Sprintf("drawn %d", drawn.Add(1))
 	var body any
 	query := ""
@@ -300,8 +393,48 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		}
 	case "invitations":
 		id, body = p.invitation, map[string]any{"email": strings.ReplaceAll(name, " ", "-") + "@example.com"}
+	case "applied-quotas":
+		id, query = "iam.max_environments.per_org", "?scope=ORGANIZATION"
+	case "scopes":
+		id = "ORGANIZATION"
+	case "identity-providers":
+		id, body = extra["provider"], map[string]any{"display_name": name, "issuer": "https://" + strings.ReplaceAll(name, " ", "-") + ".example.com", "jwks_uri": "https://127.0.0.1:1/"}
+		switch {
+		case strings.Contains(op.Path, "/identity-pools"):
+			id, body = extra["pool"], map[string]any{"display_name": name, "filter": "true"}
+		case op.ID == "refreshIamV2JsonWebKeySet":
+			body = map[string]any{"spec": map[string]any{"jwks_status": "REFRESHED"}}
+		}
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
+	case "ip-groups":
+		id, body = extra[a.object], ipGroup(int(drawn.Add(1)))
+	case "ip-filters", "ip-filter-summary":
+		scope := map[string]string{"env1": s.root + "/environment=" + p.env[0], "env2": s.root + "/environment=" + p.env[1]}[a.object]
+		if scope == "" {
+			scope = s.root
+		}
+		id, body = extra["filter "+a.object], ipFilter(scope, extra["group"])
+		if op.Method == http.MethodPatch {
+			body = map[string]any{"filter_name": name}
+		}
+		if group == "ip-filter-summary" {
+			query = "?scope=" + url.QueryEscape(scope)
+		}
+	case "integrations":
+		id, query = p.integration[n], "?environment="+p.env[n]
+		body = map[string]any{"environment": map[string]any{"id": p.env[n]}}
+		switch {
+		case strings.HasSuffix(op.Path, ":validate"):
+			body = map[string]any{
+				"id": id, "environment": map[string]any{"id": p.env[n]},
+				"config": map[string]any{"kind": "AwsIntegrationConfig", "customer_iam_role_arn": customerRole(1)},
+			}
+		case op.Method == http.MethodPost:
+			made := integrationIn(p.env[n])
+			made["config"] = map[string]any{"kind": "AwsIntegrationConfig"}
+			body = made
+		}
 	case "role-bindings":
 		id = p.bindings[a.object]
 		if op.Method == http.MethodGet && !strings.Contains(op.Path, "{") {
@@ -329,18 +462,23 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 	if op.Method == http.MethodGet || op.Method == http.MethodDelete {
 		body = nil
 	}
-	return c.Do(t, op.Method, strings.ReplaceAll(op.Path, "{id}", id)+query, body), op, id
+	path := strings.NewReplacer("{id}", id, "{provider_id}", extra["provider"]).Replace(op.Path)
+	return c.Do(t, op.Method, path+query, body), op, id
 }
 
 // outcome reads an answer as a cell of the table.
 func outcome(a enginetest.Answer, op operation.Operation) string {
-	hidden := map[string]string{
-		"api-keys": "forbidden_access", "role-bindings": "role_binding_forbidden", "service-accounts": "service_account_not_found",
+	hidden := []struct{ part, code string }{
+		{"identity-pools/{id}", "identity_pool_not_found"},
+		{"identity-providers/", "identity_provider_not_found"},
+		{"api-keys", "forbidden_access"}, {"role-bindings", "role_binding_forbidden"}, {"service-accounts", "service_account_not_found"},
+		{"integrations", "provider_integration_not_found"},
 	}
 	missing := "resource_not_found"
-	for part, code := range hidden {
-		if strings.Contains(op.Path, part) {
-			missing = code
+	for _, h := range hidden {
+		if strings.Contains(op.Path, h.part) {
+			missing = h.code
+			break
 		}
 	}
 	switch {
@@ -365,12 +503,12 @@ func TestRoles(t *testing.T) {
 			t.Errorf("nobody holds %s in this test", role.Name)
 		}
 	}
-	e, err := engine.New(engine.Config{Kinds: server.Kinds()})
+	e, err := engine.New(engine.Config{Kinds: server.Kinds(), Calls: server.Calls()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, op := range operation.All() {
-		if e.Serves(op.ID) && !slices.ContainsFunc(rows, func(a attempt) bool { return a.operation == op.ID }) {
+		if e.Serves(op.ID) && len(op.Scopes) == 0 && len(op.Credentials) > 0 && !slices.ContainsFunc(rows, func(a attempt) bool { return a.operation == op.ID }) {
 			t.Errorf("no row of the table tries %s", op.ID)
 		}
 	}
@@ -385,8 +523,13 @@ func TestRoles(t *testing.T) {
 					c = s.holder(t, actor.role, actor.bound(s, p))
 				}
 				_, other := s.invited(t)
-				extra := map[string]string{"bystander": s.account(t), "other": other, "mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"})}
-				s.checkLists(t, c)
+				extra := map[string]string{
+					"bystander": s.account(t), "other": other, "provider": identityProvider(t, s.admin),
+					"mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"}),
+				}
+				extra["pool"] = create(t, s.admin, "/iam/v2/identity-providers/"+extra["provider"]+"/identity-pools", map[string]any{"display_name": "pool", "filter": "true"})
+				s.addFilters(t, p, extra)
+				s.checkLists(t, c, p.env[:]...)
 				for _, row := range rows {
 					want := row.cells[strings.IndexByte(columns, actor.column)]
 					a, op, id := s.try(t, c, p, extra, row)
@@ -400,31 +543,49 @@ func TestRoles(t *testing.T) {
 }
 
 // checkLists compares the lists of a caller with what the caller can read one
-// by one: of everything that there is, a list has exactly that.
-func (s *scene) checkLists(t *testing.T, c *enginetest.Client) {
+// by one: of everything that there is, a list has exactly that. Kinds whose lists
+// are of one environment are looked at in those given.
+func (s *scene) checkLists(t *testing.T, c *enginetest.Client, environments ...string) {
 	t.Helper()
-	for _, k := range server.Kinds() {
+	for _, k := range ofOrganizations() {
+		if k.ParentParameter != "" {
+			for _, env := range environments {
+				s.checkList(t, c, k, url.Values{"page_size": {"100"}, k.ParentParameter: {env}}, "?"+url.Values{k.ParentParameter: {env}}.Encode())
+			}
+			continue
+		}
 		if k.Operations[engine.List] == "" || k.Operations[engine.Read] == "" || strings.Contains(k.Path, "{") {
 			continue
 		}
-		path := k.Path + "?page_size=100"
+		query := url.Values{"page_size": {"100"}}
 		if k.Path == roleBindings {
-			path += "&crn_pattern=" + url.QueryEscape(s.root+"/*")
+			query.Set("crn_pattern", s.root+"/*")
 		}
-		listed := walkIDs(t, c, path)
-		all := walkIDs(t, s.admin, path)
-		for i, id := range all {
-			if len(all) > 40 && i%7 != 0 && !slices.Contains(listed, id) {
-				continue // of many that are hidden, some will do
-			}
-			if readable := c.Do(t, http.MethodGet, k.Path+"/"+id, nil).Status == http.StatusOK; readable != slices.Contains(listed, id) {
-				t.Errorf("%s %s can be read: %t, and is listed: %t", k.Name, id, readable, slices.Contains(listed, id))
-			}
+		if k.Path == appliedQuotas {
+			query.Set("scope", "ORGANIZATION")
 		}
-		for _, id := range listed {
-			if !slices.Contains(all, id) {
-				t.Errorf("%s %s is listed for this caller and not for the administrator", k.Name, id)
-			}
+		s.checkList(t, c, k, query, "")
+	}
+}
+
+// checkList compares one list with the reads of what is in it, each with the
+// query for reads.
+func (s *scene) checkList(t *testing.T, c *enginetest.Client, k *engine.Kind, query url.Values, reading string) {
+	t.Helper()
+	path := k.Path + "?" + query.Encode()
+	listed := walkIDs(t, c, path)
+	all := walkIDs(t, s.admin, path)
+	for i, id := range all {
+		if len(all) > 40 && i%7 != 0 && !slices.Contains(listed, id) {
+			continue // of many that are hidden, some will do
+		}
+		if readable := c.Do(t, http.MethodGet, k.Path+"/"+id+reading, nil).Status == http.StatusOK; readable != slices.Contains(listed, id) {
+			t.Errorf("%s %s can be read: %t, and is listed: %t", k.Name, id, readable, slices.Contains(listed, id))
+		}
+	}
+	for _, id := range listed {
+		if !slices.Contains(all, id) {
+			t.Errorf("%s %s is listed for this caller and not for the administrator", k.Name, id)
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
+	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/mail"
-	"github.com/weirhq/weir/internal/ratelimit"
 )
 
 // Config is what an operator sets. The zero value of a field is what its
@@ -35,11 +35,27 @@ type Config struct {
 	// TrustedProxies are the networks whose proxies terminate TLS and are
 	// believed about the client.
 	TrustedProxies []string
+	// ProxyProtocol makes the trusted proxies say in a header of the PROXY
+	// protocol who the client is, and no longer in headers of HTTP: they pass on
+	// TLS, which this server terminates.
+	ProxyProtocol bool
 
 	// RateLimitPrincipal is how many requests a second each principal may
-	// make, RateLimitAddress how many an address without valid credentials
-	// may; each in bursts of ten times as many. Zero means no limit.
-	RateLimitPrincipal, RateLimitAddress int
+	// make, RateLimitOrganization how many all of an organization together, and
+	// RateLimitAddress how many an address without valid credentials may; each
+	// in bursts of ten times as many. Zero means no limit.
+	RateLimitPrincipal, RateLimitOrganization, RateLimitAddress int
+	// ConcurrencyLimitPrincipal is how many requests of each principal may be
+	// under way at once, ConcurrencyLimitOrganization how many of each
+	// organization, and ConcurrencyLimitAddress how many of each address that
+	// have not shown valid credentials. Zero means no limit.
+	ConcurrencyLimitPrincipal, ConcurrencyLimitOrganization, ConcurrencyLimitAddress int
+
+	// OAuthNetworks are the networks in which the key sets of identity providers
+	// may be fetched beside public addresses, over plain HTTP too. Without any,
+	// loopback is one while Listen is on loopback and no proxy is trusted: then
+	// whoever names a URL is on this machine.
+	OAuthNetworks []string
 
 	// SMTPURL is the server that mail goes through, as mail.NewSMTP reads it;
 	// empty means that mail is written into files, in outbox/ in DataDir.
@@ -47,6 +63,12 @@ type Config struct {
 	// MailFrom is the address that mail is from, with or without a name. With
 	// SMTPURL it is needed.
 	MailFrom string
+
+	// Clouds are who Weir is in the public clouds, and which of them are asked.
+	Clouds cloudaccess.Options
+	// Audit says where the audit log goes. DataDir and PublicURL in it are the
+	// server's own.
+	Audit delivery.Options
 
 	Bootstrap bootstrap.Options
 }
@@ -66,8 +88,26 @@ func (c Config) Check() error {
 			return fmt.Errorf("--public-url %q is not a base URL such as https://weir.example.com", c.PublicURL)
 		}
 	}
-	if c.RateLimitPrincipal < 0 || c.RateLimitAddress < 0 {
-		return errors.New("rate limits must not be negative: give requests per second, or 0 for no limit")
+	for _, rate := range []struct {
+		name string
+		is   int
+	}{
+		{rateLimitPrincipal, c.RateLimitPrincipal}, {rateLimitOrganization, c.RateLimitOrganization}, {rateLimitAddress, c.RateLimitAddress},
+	} {
+		if rate.is < 0 || rate.is > maxRate {
+			return fmt.Errorf("--%s is %d: give from 1 to %d requests per second, or 0 for no limit", rate.name, rate.is, maxRate)
+		}
+	}
+	for _, concurrency := range []struct {
+		name string
+		is   int
+	}{
+		{concurrencyLimitPrincipal, c.ConcurrencyLimitPrincipal}, {concurrencyLimitOrganization, c.ConcurrencyLimitOrganization},
+		{concurrencyLimitAddress, c.ConcurrencyLimitAddress},
+	} {
+		if concurrency.is < 0 {
+			return fmt.Errorf("--%s is %d: give the number of requests at once, or 0 for no limit", concurrency.name, concurrency.is)
+		}
 	}
 	if c.SMTPURL != "" {
 		if c.MailFrom == "" {
@@ -77,8 +117,26 @@ func (c Config) Check() error {
 			return fmt.Errorf("--smtp-url, --mail-from: %w", err)
 		}
 	}
+	if err := c.Clouds.Check(); err != nil {
+		return err
+	}
+	if _, err := c.keyNetworks(); err != nil {
+		return err
+	}
 	if _, err := clientaddr.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
+	}
+	if _, err := delivery.ParseSinks(c.Audit.Sinks); err != nil {
+		return fmt.Errorf("--audit-sink: %w", err)
+	}
+	if err := c.Audit.Check(); err != nil {
+		return err
+	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		return errors.New("--proxy-protocol needs --trusted-proxy: the network of the proxies that speak it")
+	}
+	if c.ProxyProtocol && !c.tls() {
+		return errors.New("--proxy-protocol is for proxies that pass on TLS: add --tls-cert and --tls-key, or --tls-self-signed; a proxy that terminates TLS tells the client in headers and needs --trusted-proxy only")
 	}
 	loopback, err := clientaddr.IsLoopback(c.Listen)
 	if err != nil {
@@ -91,6 +149,22 @@ func (c Config) Check() error {
 }
 
 func (c Config) tls() bool { return c.TLSCert != "" || c.TLSSelfSigned }
+
+// keyNetworks are the networks in which key sets may be fetched.
+func (c Config) keyNetworks() ([]netip.Prefix, error) {
+	networks := make([]netip.Prefix, 0, len(c.OAuthNetworks))
+	for _, text := range c.OAuthNetworks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--oauth-allow-network %q is not a network such as 10.1.0.0/16", text)
+		}
+		networks = append(networks, p.Masked())
+	}
+	if local, err := clientaddr.IsLoopback(c.Listen); err == nil && local && len(networks) == 0 && len(c.TrustedProxies) == 0 {
+		networks = append(networks, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	}
+	return networks, nil
+}
 
 // publicURL is the base of links, without a final slash. A listener on every
 // address is called localhost.
@@ -113,14 +187,6 @@ func (c Config) publicURL(bound net.Addr) string {
 		host = "localhost"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port)
-}
-
-// limit is a number of requests a second with bursts of ten times as many.
-func limit(perSecond int) ratelimit.Limit {
-	if perSecond == 0 {
-		return ratelimit.Limit{}
-	}
-	return ratelimit.Limit{Requests: perSecond, Per: time.Second, Burst: 10 * perSecond}
 }
 
 func (c Config) certificateHosts() []string {

@@ -259,13 +259,18 @@ func checkTLS(t *testing.T, url string, pem []byte, key, secret string) {
 func TestRefusedConfigurations(t *testing.T) {
 	t.Parallel()
 	for text, change := range map[string]func(*server.Config){
-		"--listen":        func(c *server.Config) { c.Listen = "nonsense" },
-		"plain HTTP":      func(c *server.Config) { c.Listen = "0.0.0.0:0" },
-		"--tls-cert":      func(c *server.Config) { c.TLSCert = "cert.pem" },
-		"--trusted-proxy": func(c *server.Config) { c.TrustedProxies = []string{"nonsense"} },
-		"--public-url":    func(c *server.Config) { c.PublicURL = "weir.example.com" },
-		"rate limits":     func(c *server.Config) { c.RateLimitPrincipal = -1 },
-		"database URL":    func(c *server.Config) { c.DatabaseURL = "mysql://root:hidden-password@localhost/x" },
+		"--listen":                         func(c *server.Config) { c.Listen = "nonsense" },
+		"plain HTTP":                       func(c *server.Config) { c.Listen = "0.0.0.0:0" },
+		"--tls-cert":                       func(c *server.Config) { c.TLSCert = "cert.pem" },
+		"--trusted-proxy":                  func(c *server.Config) { c.TrustedProxies = []string{"nonsense"} },
+		"--public-url":                     func(c *server.Config) { c.PublicURL = "weir.example.com" },
+		"--rate-limit-principal":           func(c *server.Config) { c.RateLimitPrincipal = -1 },
+		"--rate-limit-organization":        func(c *server.Config) { c.RateLimitOrganization = 100_000_001 },
+		"--rate-limit-address":             func(c *server.Config) { c.RateLimitAddress = -1 },
+		"--concurrency-limit-principal":    func(c *server.Config) { c.ConcurrencyLimitPrincipal = -1 },
+		"--concurrency-limit-organization": func(c *server.Config) { c.ConcurrencyLimitOrganization = -1 },
+		"--concurrency-limit-address":      func(c *server.Config) { c.ConcurrencyLimitAddress = -1 },
+		"database URL":                     func(c *server.Config) { c.DatabaseURL = "mysql://root:hidden-password@localhost/x" },
 	} {
 		config := server.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir()}
 		change(&config)

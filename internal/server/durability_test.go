@@ -17,7 +17,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/weirhq/weir/internal/audit"
+	"github.com/weirhq/weir/internal/audit/audittest"
 	"github.com/weirhq/weir/internal/pgtest"
+	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 )
@@ -80,6 +83,8 @@ type writer struct {
 	keys     []*subject
 	count    int
 	acked    int
+	// requests are the IDs of the changes that were acknowledged.
+	requests []string
 }
 
 // do sends a request; ok is whether it was acknowledged.
@@ -105,6 +110,9 @@ func (w *writer) do(key [2]string, method, path string, body any) (status int, r
 	read, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, "", false
+	}
+	if method != http.MethodGet && resp.StatusCode < 300 {
+		w.requests = append(w.requests, resp.Header.Get("X-Request-Id"))
 	}
 	return resp.StatusCode, strings.ReplaceAll(string(read), w.url, ""), true
 }
@@ -339,6 +347,36 @@ func checkSurvival(t *testing.T, work []*writer, dir, databaseURL string) {
 	}
 	checkCounts(t, work, accounts, keys)
 	checkBindings(t, work, dir, databaseURL)
+	checkQuotas(t, dir, databaseURL)
+	checkAudit(t, work, dir, databaseURL)
+}
+
+// checkAudit compares the audit log with what is stored, and looks for the
+// event of each change that was acknowledged.
+func checkAudit(t *testing.T, work []*writer, dir, databaseURL string) {
+	t.Helper()
+	st, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	events, last := auditTrail(t, st, "", 0)
+	checkAuditFile(t, dir, events, last)
+	rebuilt, told := audittest.State{}, map[string]bool{}
+	for _, e := range events {
+		rebuilt.Apply(t, e)
+		for _, id := range e.Data.RequestMetadata.RequestID {
+			told[id] = true
+		}
+	}
+	compareStates(t, rebuilt, stored(t, st, server.Kinds(), ""))
+	for _, w := range work {
+		for _, id := range w.requests {
+			if !told[id] {
+				t.Errorf("the request %s was acknowledged and has no event", id)
+			}
+		}
+	}
 }
 
 // listed walks a list and returns the objects by ID, each of which must read
@@ -475,6 +513,42 @@ func checkBindings(t *testing.T, work []*writer, dir, databaseURL string) {
 	}
 	if len(bound) > 0 {
 		t.Errorf("role bindings are left of accounts that were never made: %v", bound)
+	}
+}
+
+// checkAuditFile waits until the audit file of the server that runs has all of
+// the events, and looks whether they came in order: each for the first time
+// behind all before it.
+func checkAuditFile(t *testing.T, dir string, events []audittest.Event, last int64) {
+	t.Helper()
+	var content string
+	waitFor(t, "the audit file", func() bool {
+		read, err := os.ReadFile(filepath.Join(dir, "audit", "audit.jsonl"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		content = string(read)
+		return strings.Contains(content, `{"sequence":"`+audit.Sequence(last)+`"`)
+	})
+	delivered, at := map[string]bool{}, ""
+	for line := range strings.Lines(content) {
+		if !strings.HasSuffix(line, "\n") || !json.Valid([]byte(line)) {
+			t.Errorf("the audit file has the line %q", line)
+			continue
+		}
+		id, sequence := text(line, "id"), text(line, "sequence")
+		if delivered[id] {
+			continue // at least once
+		}
+		if sequence <= at {
+			t.Errorf("the audit file has %s behind %s", sequence, at)
+		}
+		delivered[id], at = true, sequence
+	}
+	for _, e := range events {
+		if !delivered[e.ID] {
+			t.Errorf("the audit file has no %s", e.Raw)
+		}
 	}
 }
 

@@ -1,19 +1,22 @@
 package server
 
 import (
+	"context"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/store"
 )
 
-// UseKinds lets the server serve other kinds than its own, with a clock for
-// page tokens. It must be called before Serve.
+// UseKinds lets the server serve other kinds than its own, with another clock.
+// It must be called before Serve.
 func (s *Server) UseKinds(kinds []*engine.Kind, now func() time.Time) error {
 	config := s.engine.Config
 	config.Kinds = kinds
-	config.Tokens.Now = now
+	config.Tokens.Now, config.Now = now, now
 	e, err := engine.New(config)
 	if err != nil {
 		return err
@@ -33,3 +36,31 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Close closes what Open opened, for servers that never served.
 func (s *Server) Close() error { return s.close() }
+
+// UnderWay is how many principals, organizations and addresses have requests
+// under way or waiting.
+func (s *Server) UnderWay() int {
+	return s.limits.principalPlaces.Len() + s.limits.organizationPlaces.Len() + s.limits.addressPlaces.Len()
+}
+
+// HoldAddress takes a place of the address as a request does that has not shown
+// yet who makes it.
+func (s *Server) HoldAddress(ctx context.Context, client netip.Addr) (leave func(), err error) {
+	return s.limits.turn(ctx, client)
+}
+
+// Replicas is how many servers share the limits.
+func (s *Server) Replicas() int { return s.limits.exchange.Replicas() }
+
+// UseCalls lets the server serve further operations that belong to no kind. It
+// must be called before Serve.
+func (s *Server) UseCalls(calls ...*engine.Call) error {
+	config := s.engine.Config
+	config.Calls = append(slices.Clone(config.Calls), calls...)
+	e, err := engine.New(config)
+	if err != nil {
+		return err
+	}
+	s.engine = e
+	return nil
+}

@@ -1,9 +1,15 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/org"
+	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/pim"
+	"github.com/weirhq/weir/internal/quota"
 )
 
 // Kinds is the table of every kind that this server knows, sorted by key.
@@ -13,11 +19,35 @@ func Kinds() []*engine.Kind {
 		iam.APIKey,
 		iam.CertificateAuthority,
 		iam.CertificateIdentityPool,
+		iam.IdentityPool,
+		iam.IdentityProvider,
 		iam.Invitation,
+		iam.IPFilter,
+		iam.IPFilterSuspension,
+		iam.IPGroup,
 		iam.RoleBinding,
 		iam.ServiceAccount,
 		iam.User,
 		org.Environment,
 		org.Organization,
+		partner.Entitlement,
+		partner.Organization,
+		partner.Partner,
+		pim.IntegrationV1,
+		pim.Integration,
+		quota.Applied,
+		quota.Scope,
 	}
+}
+
+// Calls is the table of the operations that belong to no kind, as they are
+// described. What some of them do takes the service that a server has.
+func Calls() []*engine.Call { return calls(oauth.New(oauth.Config{})) }
+
+func calls(service *oauth.Service) []*engine.Call {
+	return slices.Concat(
+		[]*engine.Call{iam.IPFilterSummary},
+		partner.Calls(),
+		service.Calls(),
+	)
 }

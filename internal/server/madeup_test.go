@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
-	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/iam"
@@ -88,11 +87,8 @@ var pool = &engine.Kind{
 		engine.Update: "updateIamV2CertificateIdentityPool",
 		engine.Delete: "deleteIamV2CertificateIdentityPool",
 	},
-	ID:      engine.IDShape{Prefix: "pool-", Length: 6, Alphabet: random.LowerAlphanumeric},
-	Segment: "pool",
-	Under: func(o *engine.Object) crn.CRN {
-		return crn.Must(engine.OrganizationCRN(o.Org).Append("authority", o.Parent))
-	},
+	ID:       engine.IDShape{Prefix: "pool-", Length: 6, Alphabet: random.LowerAlphanumeric},
+	Segment:  "pool",
 	Parent:   authority,
 	Resource: "CertificateAuthority",
 	Fields: []engine.Field{

@@ -16,6 +16,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	limited  *prometheus.CounterVec
 }
 
 func newMetrics(s *Server) *metrics {
@@ -28,14 +29,24 @@ func newMetrics(s *Server) *metrics {
 			Name: "weir_http_request_duration_seconds", Help: "Time to answer a request, by operation.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"operation"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_limited_requests_total", Help: "Requests refused with 429, by the limit that refused them.",
+		}, []string{"limit"}),
 	}
+	for _, name := range limitNames {
+		m.limited.WithLabelValues(name)
+	}
+	replicas := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_replicas", Help: "Servers on this database that share the rate limits, this one included.",
+	}, func() float64 { return float64(s.limits.exchange.Replicas()) })
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "weir_build_info", Help: "Always 1; the label says which version runs.",
 		ConstLabels: prometheus.Labels{"version": s.version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, build,
+	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(s.audit.Collectors()...)
 	return m
 }
 
@@ -47,6 +58,9 @@ func (m *metrics) observe(operation string, status int, elapsed time.Duration) {
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(operation).Observe(elapsed.Seconds())
 }
+
+// refused counts a request that a limit refused.
+func (m *metrics) refused(limit string) { m.limited.WithLabelValues(limit).Inc() }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

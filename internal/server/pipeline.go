@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -17,6 +19,8 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
+	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/ratelimit"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -55,8 +59,8 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) error {
-		return s.admit(w, r, nil)
+	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
+		return s.limits.admit(w, r, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -73,14 +77,32 @@ func (s *Server) routes() (http.Handler, error) {
 		"/openapi.json": documents,
 		"/docs":         docs,
 	}
+	maps.Copy(beside, s.oauth.Documents(s.errors.Write))
+	noSSO := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.errors.Write(w, r, api.New(api.NotImplemented, "This server has no single sign-on yet; users sign in with the password that their invitation asks for"))
+	})
+	tokens := &partner.TokenEndpoint{
+		Engine: s.engine, Clients: patient{s.store}, Refuse: s.errors.Write,
+		Admit: func(w http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error) {
+			recordOf(r.Context()).caller = caller
+			return s.limits.admit(w, r, caller)
+		},
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == invitation.Path {
-			invitations.ServeHTTP(w, r)
+		switch r.URL.Path {
+		case invitation.Path:
+			s.invitation(w, r, invitations)
+			return
+		case partner.TokenPath:
+			tokens.ServeHTTP(w, r)
 			return
 		}
 		h := beside[r.URL.Path]
-		if strings.HasPrefix(r.URL.Path, "/docs/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/docs/"):
 			h = docs
+		case strings.HasPrefix(r.URL.Path, partner.SSOPath):
+			h = noSSO
 		}
 		switch {
 		case h == nil:
@@ -93,10 +115,36 @@ func (s *Server) routes() (http.Handler, error) {
 	}), nil
 }
 
+// invitation serves the page where people sign up. A form is admitted by its
+// handler; to look at the page takes reading too, for which its address waits.
+func (s *Server) invitation(w http.ResponseWriter, r *http.Request, page http.Handler) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		leave, err := recordOf(r.Context()).await(r.Context())
+		if err != nil {
+			s.errors.Write(w, r, err)
+			return
+		}
+		defer leave()
+	}
+	page.ServeHTTP(w, r)
+}
+
 // record is what the layers tell the log of a request.
 type record struct {
 	operation string
 	caller    *authn.Caller
+	// turn is limits.turn for the request's address.
+	turn func(context.Context) (leave func(), err error)
+}
+
+// await waits until the address of the request may have something done for it
+// that comes before it is known who asks; leave must be called after it. Outside
+// of a request, in the operator's commands, there is nothing to wait for.
+func (r *record) await(ctx context.Context) (leave func(), err error) {
+	if r.turn == nil {
+		return func() {}, nil
+	}
+	return r.turn(ctx)
 }
 
 type recordKey struct{}
@@ -146,7 +194,8 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) withLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{}
+		client := s.proxies.Client(r)
+		rec := &record{turn: func(ctx context.Context) (leave func(), err error) { return s.limits.turn(ctx, client) }}
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
 		elapsed := time.Since(start)
@@ -161,7 +210,7 @@ func (s *Server) withLog(next http.Handler) http.Handler {
 		s.log.InfoContext(r.Context(), "request",
 			"request_id", api.RequestID(r.Context()), "method", r.Method, "path", r.URL.Path,
 			"operation", rec.operation, "principal", principal, "status", sw.status,
-			"duration", elapsed, "client", s.proxies.Client(r).String())
+			"duration", elapsed, "client", client.String())
 	})
 }
 
@@ -259,6 +308,10 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
+		// With a 401 the headers would tell one who guesses how fast to go.
+		if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.Unauthenticated {
+			ratelimit.RemoveHeaders(w.Header())
+		}
 		s.errors.Write(w, r, err)
 		return
 	}

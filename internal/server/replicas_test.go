@@ -89,7 +89,7 @@ func TestKeysMadeBesideARunningServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, secret, _, err := bootstrap.NewKey(t.Context(), e, "")
+	id, secret, _, err := bootstrap.NewKey(t.Context(), e, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,23 +12,28 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
+	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
-	"github.com/weirhq/weir/internal/ratelimit"
+	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -46,8 +51,6 @@ const (
 	// drainTimeout is how long requests under way may take once the server is
 	// asked to stop.
 	drainTimeout = 20 * time.Second
-	// limiterKeys bounds what each rate limiter remembers, about 150 bytes a key.
-	limiterKeys = 100_000
 )
 
 // Server is a server that is open: its listener is bound, its database is
@@ -61,21 +64,23 @@ type Server struct {
 	// Config.TLSSelfSigned, or "".
 	CAPath string
 
-	config     Config
-	version    string
-	log        *slog.Logger
-	listener   net.Listener
-	http       *http.Server
-	store      store.Store
-	engine     *engine.Engine
-	router     *operation.Router
-	proxies    clientaddr.Proxies
-	errors     api.ErrorWriter
-	principals *ratelimit.Limiter
-	addresses  *ratelimit.Limiter
-	metrics    *metrics
-	courier    *invitation.Courier
-	stopping   atomic.Bool
+	config    Config
+	version   string
+	log       *slog.Logger
+	listener  net.Listener
+	http      *http.Server
+	store     store.Store
+	engine    *engine.Engine
+	router    *operation.Router
+	proxies   clientaddr.Proxies
+	errors    api.ErrorWriter
+	limits    *limits
+	metrics   *metrics
+	courier   *invitation.Courier
+	audit     *delivery.Courier
+	oauth     *oauth.Service
+	suspended *suspensions
+	stopping  atomic.Bool
 }
 
 // Open binds the listener, opens and migrates the database, and on the first
@@ -101,12 +106,15 @@ func (s *Server) open(ctx context.Context) error {
 	if s.proxies, err = clientaddr.ParseProxies(s.config.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxy: %w", err)
 	}
-	if s.principals, err = ratelimit.NewLimiter(limit(s.config.RateLimitPrincipal), limiterKeys); err != nil {
-		return fmt.Errorf("--rate-limit-principal: %w", err)
+	if s.config.ProxyProtocol {
+		// The proxies speak at the beginning of a connection; what is in headers
+		// is the client's own.
+		s.listener, s.proxies = s.proxies.Listen(s.listener, readHeaderTimeout), nil
 	}
-	if s.addresses, err = ratelimit.NewLimiter(limit(s.config.RateLimitAddress), limiterKeys); err != nil {
-		return fmt.Errorf("--rate-limit-address: %w", err)
+	if s.limits, err = newLimits(s.config); err != nil {
+		return err
 	}
+	s.limits.proxies = s.proxies
 	if s.router, err = operation.NewRouter(operation.All()); err != nil {
 		return err
 	}
@@ -114,21 +122,37 @@ func (s *Server) open(ctx context.Context) error {
 	if s.store, err = OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log); err != nil {
 		return err
 	}
-	if s.engine, err = NewEngine(ctx, s.store, s.URL, s.log); err != nil {
+	networks, err := s.config.keyNetworks()
+	if err != nil {
 		return err
 	}
-	s.engine.Admit = s.admit
+	if s.engine, s.oauth, err = newEngine(ctx, s.store, s.URL, s.log, networks); err != nil {
+		return err
+	}
+	s.engine.Admit = s.limits.admit
+	s.engine.Client = s.proxies.Client
+	if s.engine.Clouds, err = s.config.Clouds.Open(ctx); err != nil {
+		return err
+	}
 	sender, err := s.mailSender()
 	if err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
+	options := s.config.Audit
+	options.DataDir, options.PublicURL = s.config.DataDir, s.URL
+	if s.audit, err = delivery.New(s.store, options, os.Stdout, s.log); err != nil {
+		return err
+	}
+	s.suspended = newSuspensions(s.store, s.log)
+	s.store.Watch(s.suspended.Changed)
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s)
+	s.limits.refused = s.metrics.refused
 	handler, err := s.handler()
 	if err != nil {
 		return err
@@ -149,29 +173,61 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: append(authn.DirectoryKinds(), iam.Invitation.Key()),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
 // NewEngine returns the engine over an open store, as the server and the
 // operator's commands use it.
 func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger) (*engine.Engine, error) {
+	e, _, err := newEngine(ctx, s, publicURL, log, nil)
+	return e, err
+}
+
+// newEngine is NewEngine with the service that lets the identities of identity
+// providers in. It fetches their keys from public addresses and the networks.
+func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, networks []netip.Prefix) (*engine.Engine, *oauth.Service, error) {
 	keys, err := bootstrap.LoadKeys(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	directory := authn.NewDirectory(s)
+	directory := authn.NewDirectory(patient{s})
 	s.Watch(directory.Changed)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}}
-	return engine.New(engine.Config{
-		Store: s, Kinds: Kinds(), PublicURL: publicURL,
-		Authenticate: authenticator.Authenticate,
-		Admit:        func(http.ResponseWriter, *http.Request, *authn.Caller) error { return nil },
-		Tokens:       api.PageTokens{Key: keys.PageToken, Now: time.Now},
-		SigningKeys:  token.NewKeys(s, time.Now),
-		Hasher:       authenticator.Hasher,
-		Now:          time.Now, Log: log,
+	filters := iam.NewFilterDirectory(s)
+	s.Watch(filters.Changed)
+	signingKeys := token.NewKeys(s, time.Now)
+	service := oauth.New(oauth.Config{
+		Store: s, Reader: patient{s}, Turn: func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) },
+		Directory: directory, SigningKeys: signingKeys, Fetcher: issuer.NewFetcher(networks),
+		PublicURL: publicURL, Now: time.Now, Log: log,
 	})
+	s.Watch(service.Changed)
+	tokens := service.Readers()
+	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens}
+	service.Engine, err = engine.New(engine.Config{
+		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
+		Authenticate: authenticator.Authenticate,
+		Admit: func(http.ResponseWriter, *http.Request, *authn.Caller) (leave func(), err error) {
+			return func() {}, nil
+		},
+		Filters:     filters.Table,
+		Client:      func(*http.Request) netip.Addr { return netip.Addr{} },
+		Tokens:      api.PageTokens{Key: keys.PageToken, Now: time.Now},
+		SigningKeys: signingKeys,
+		Hasher:      authenticator.Hasher,
+		Now:         time.Now, Log: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return service.Engine, service, service.Engine.CountQuotas(ctx)
+}
+
+// SetLimit sets the limit of a quota in an organization, as 'weir quotas set'
+// does.
+func (s *Server) SetLimit(ctx context.Context, organization, code string, limit int64) error {
+	return s.engine.SetLimit(ctx, organization, code, limit)
 }
 
 // first makes the first credentials where there are none.
@@ -238,6 +294,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	working, endWork := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
+	work.Go(func() { s.audit.Run(working) })
+	work.Go(func() { s.oauth.Run(working) })
+	work.Go(func() { s.suspended.Run(working) })
+	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
@@ -270,39 +330,11 @@ func (s *Server) Serve(ctx context.Context) error {
 
 func (s *Server) close() error {
 	_ = s.listener.Close() // closed already when the server ran
+	if s.audit != nil {
+		s.audit.Close()
+	}
 	if s.store == nil {
 		return nil
 	}
 	return s.store.Close()
-}
-
-// admit applies the rate limits and writes their headers.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, caller *authn.Caller) error {
-	var d ratelimit.Decision
-	if caller != nil {
-		d = s.principals.Take(caller.Org+"/"+caller.Principal, time.Now())
-		ratelimit.WriteHeaders(w.Header(), d)
-	} else {
-		// The headers would tell one who guesses how fast to go, and are
-		// declared for successes and 429 only.
-		d = s.addresses.Take(addressKey(s.proxies.Client(r)), time.Now())
-		if !d.Allowed {
-			ratelimit.WriteHeaders(w.Header(), d)
-		}
-	}
-	if d.Allowed {
-		return nil
-	}
-	return api.New(api.TooManyRequests, "Too many requests; wait before the next one as the Retry-After header says")
-}
-
-// addressKey is what a client's address is limited under. One IPv6 host can
-// use any address of a /64, so that all of them share one limit.
-func addressKey(a netip.Addr) string {
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return a.String()
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
@@ -93,5 +94,5 @@ func (tx tracedTx) Insert(ctx context.Context, r *store.Row, entries []store.Ent
 // recorded.
 func serveTraced(t *testing.T, databaseURL string, tr *trace) *enginetest.World {
 	t.Helper()
-	return serveOn(t, databaseURL, server.Kinds(), time.Now, func(s store.Store) store.Store { return tracedStore{s, tr} })
+	return serveWith(t, databaseURL, server.Kinds(), time.Now, func(e *engine.Engine) { e.Store = tracedStore{e.Store, tr} })
 }

@@ -46,16 +46,23 @@ func start(t *testing.T, databaseURL string, options ...weirtest.Option) (*weirt
 	})
 	options = append([]weirtest.Option{weirtest.WithDataDir(dir), weirtest.WithDatabaseURL(databaseURL), noMail}, options...)
 	s := weirtest.Start(t, options...)
+	e := besideServer(t, databaseURL, dir, s.URL)
+	return s, people(t, s.URL, e, enginetest.Caller{Key: s.APIKey, Secret: s.APISecret, Organization: s.OrganizationID})
+}
+
+// besideServer returns an engine on the database of a server that runs.
+func besideServer(t *testing.T, databaseURL, dir, url string) *engine.Engine {
+	t.Helper()
 	st, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	e, err := server.NewEngine(t.Context(), st, s.URL, slog.New(slog.DiscardHandler))
+	e, err := server.NewEngine(t.Context(), st, url, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, people(t, s.URL, e, enginetest.Caller{Key: s.APIKey, Secret: s.APISecret, Organization: s.OrganizationID})
+	return e
 }
 
 // people gives a world its callers, beside the administrator that the first
@@ -100,12 +107,23 @@ func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller)
 		if w.Member, err = issue(t.Context(), e, tx, admin.Organization, member.ID); err != nil {
 			return err
 		}
-		w.Nobody, err = issue(t.Context(), e, tx, admin.Organization, nobody.ID)
-		return err
+		if w.Nobody, err = issue(t.Context(), e, tx, admin.Organization, nobody.ID); err != nil {
+			return err
+		}
+		// Tests make more of everything than the usual limits allow.
+		for _, q := range e.Quotas() {
+			for _, org := range []string{admin.Organization, other} {
+				if err := tx.PutLimit(t.Context(), org, q.Code, engine.MaxLimit); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { auditAgrees(t, w) })
 	return w
 }
 
@@ -123,11 +141,11 @@ func issue(ctx context.Context, e *engine.Engine, tx store.Tx, organization, own
 // serve starts a server with the kinds given in place of its own.
 func serve(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time) *enginetest.World {
 	t.Helper()
-	return serveOn(t, databaseURL, kinds, now, func(s store.Store) store.Store { return s })
+	return serveWith(t, databaseURL, kinds, now, func(*engine.Engine) {})
 }
 
-// serveOn is serve with a store that the test puts before the server's own.
-func serveOn(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time, before func(store.Store) store.Store) *enginetest.World {
+// serveWith is serve with an engine that the test changes before it answers.
+func serveWith(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() time.Time, change func(*engine.Engine)) *enginetest.World {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := server.Open(ctx, server.Config{
@@ -144,7 +162,7 @@ func serveOn(t *testing.T, databaseURL string, kinds []*engine.Kind, now func() 
 		stop()
 		t.Fatal(err)
 	}
-	s.Engine().Store = before(s.Engine().Store)
+	change(s.Engine())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	t.Cleanup(func() {

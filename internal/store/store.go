@@ -3,7 +3,8 @@
 // Everything that the API serves is a [Row]: generic columns that every kind
 // has, the document as the bytes that are sent, and private bytes that are
 // never sent. Beside the rows stand index entries ([Entry]), which serve
-// filters, references and cascades. A new kind needs no migration.
+// filters, references and cascades. A new kind needs no migration. Apart from
+// the rows stands the log of events ([Event]).
 //
 // Text is UTF-8 without NUL bytes: names and the values of entries have at
 // most 1024 bytes, all other text at most 255. A write of anything else is
@@ -71,15 +72,19 @@ const (
 	FieldParent = "parent"
 )
 
-// Condition holds for a row whose Field has one of Values, or begins with one
-// of Prefixes, byte for byte. With neither it holds for no row. Prefixes are
-// for entries: no column begins with any of them, and nothing does with a
-// prefix that is no text (see the package comment), be it cut off in the midst
-// of a character. The prefix "" holds for every row with an entry of the field.
+// Condition holds for a row whose Field has one of Values, begins with one of
+// Prefixes, or has Contains in it, byte for byte. With none of these it holds
+// for no row. Prefixes and Contains are for entries: no column matches them,
+// and nothing does that is no text (see the package comment), be it cut off in
+// the midst of a character. The prefix "" holds for every row with an entry of
+// the field.
 type Condition struct {
 	Field    string
 	Values   []string
 	Prefixes []string
+	// Contains is a part of the value; "" is none. No index finds it: a list that
+	// nothing else narrows looks at every row of the kind.
+	Contains string
 }
 
 // Query selects live rows of one kind in one organization.
@@ -94,6 +99,8 @@ type Query struct {
 	// part of the organization that the caller may see. An empty list that is
 	// not nil selects nothing.
 	Visible []Condition
+	// Except must not hold, none of them.
+	Except []Condition
 	// After is exclusive: only rows with a greater Seq (or, with Backward, a
 	// smaller one; there 0 means from the end).
 	After    int64
@@ -114,7 +121,7 @@ type Reader interface {
 	// it grows with the number of rows that begin with one, and without an
 	// organization with the number of rows that the narrowest condition finds.
 	List(ctx context.Context, q Query) ([]Row, error)
-	// Count returns how many rows Where and Visible select; After, Backward
+	// Count returns how many rows Where, Visible and Except select; After, Backward
 	// and Limit do not count.
 	Count(ctx context.Context, q Query) (int64, error)
 	// Referrers returns the live rows with an entry that refers to the key,
@@ -123,12 +130,72 @@ type Reader interface {
 	Referrers(ctx context.Context, to Key, limit int) ([]Referrer, error)
 	// Setting returns the value stored under the name, or ErrNotFound.
 	Setting(ctx context.Context, name string) ([]byte, error)
+	// EventSizes returns what the events after the number take, in the order of
+	// Seq, at most limit of them. Unlike Store.Events it does not wait for
+	// those that may still appear between them.
+	EventSizes(ctx context.Context, after int64, limit int) ([]EventSize, error)
+	// Counters returns the values of the organization's counters with the
+	// subject, by name. One that is not there has the value 0.
+	Counters(ctx context.Context, org, subject string) (map[string]int64, error)
+	// CountersNamed returns the values other than 0 of all counters with the
+	// name, of every organization.
+	CountersNamed(ctx context.Context, name string) (map[Counter]int64, error)
+	// Limits returns the limits that PutLimit set for the organization, by the
+	// name of the counters that they are for.
+	Limits(ctx context.Context, org string) (map[string]int64, error)
+}
+
+// Counter names a number that the store keeps: how many things of a sort an
+// organization has, or one subject in it.
+type Counter struct {
+	Org, Name string
+	// Subject is what the things belong to, or "" for the organization.
+	Subject string
+}
+
+// Share is a row's part in a counter: one.
+type Share struct {
+	Counter
+	// Limit is the greatest value of the counter, unless PutLimit has set
+	// another one for the organization and the name.
+	Limit int64
 }
 
 // Referrer is a row that refers to another one.
 type Referrer struct {
 	Row
 	Field string
+}
+
+// Event is one entry of the log: what happened, for those who ask later. It is
+// written with the change that it tells of, or not at all, and never changed.
+type Event struct {
+	// Seq is the position in the log. The store assigns it; it only grows and
+	// is never reused, and numbers may be left out.
+	Seq int64
+	// Org is the organization that the event belongs to, or "".
+	Org string
+	// At is kept to the microsecond, in UTC.
+	At time.Time
+	// Body is opaque to the store.
+	Body []byte
+}
+
+// EventSize is what an event takes: the length of its Body in bytes.
+type EventSize struct {
+	Seq   int64
+	At    time.Time
+	Bytes int64
+}
+
+// EventQuery selects events.
+type EventQuery struct {
+	// After is exclusive: only events with a greater Seq (or, with Backward, a
+	// smaller one; there 0 means from the end).
+	After    int64
+	Backward bool
+	// Limit is the greatest number of events returned; it must be at least 1.
+	Limit int
 }
 
 // Tx is a transaction: all of its writes are kept, or none. Its reads see its
@@ -154,8 +221,38 @@ type Tx interface {
 	// taken. It answers ErrNotFound. Rows that refer to it are not touched.
 	Delete(ctx context.Context, key Key, at time.Time) error
 	// PutSetting stores the value under the name if there is none yet, and
-	// reports whether it did.
+	// reports whether it did. Transactions that put the same name come one after
+	// the other.
 	PutSetting(ctx context.Context, name string, value []byte) (bool, error)
+	// Append adds events to the log, in this order and behind those that the
+	// transaction has added before. They are written together at the end of the
+	// transaction, while all of its locks are held: where two transactions
+	// could not have run at the same time, the events of the later one have
+	// greater numbers.
+	Append(events ...Event) error
+	// RemoveEvents removes all events up to the number.
+	RemoveEvents(ctx context.Context, through int64) error
+	// Tally says what a row counted for before this transaction wrote it, and
+	// what it counts for now. Of several calls for one row, the before of the
+	// first is taken and the after of the last.
+	//
+	// Counters change when fn has returned without an error, each by the sum
+	// over all rows: what is taken and given back in one transaction takes
+	// nothing. If a counter grows beyond its limit, nothing of the transaction is
+	// kept, and Update answers *ErrFull. A counter that does not grow is never
+	// refused, even if it stands above its limit.
+	Tally(row Key, before, after []Share)
+	// Overdraw lets this transaction go beyond limits. It counts all the same.
+	Overdraw()
+	// SetCounters makes the values given the only ones of the counters with the
+	// name, in every organization. Nobody else may change these at that time.
+	SetCounters(ctx context.Context, name string, values map[Counter]int64) error
+	// PutLimit sets the limit of the organization's counters with the name, from
+	// the next transaction on that asks.
+	PutLimit(ctx context.Context, org, name string, limit int64) error
+	// DeleteLimit takes back what PutLimit set, and reports whether there was
+	// anything.
+	DeleteLimit(ctx context.Context, org, name string) (bool, error)
 }
 
 // Store is a database that is open and migrated.
@@ -175,6 +272,9 @@ type Store interface {
 	// When the connection to the database breaks during the commit, the error
 	// wraps ErrUnavailable and the caller cannot know the outcome: what fn wrote
 	// is kept in full or not at all.
+	//
+	// The answer is *ErrFull where fn succeeded and a counter has no place for
+	// what it tallied.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Watch calls f with what changed, for caches. For a commit of this Store
 	// it does so before Update returns; for a commit of another process on the
@@ -188,6 +288,23 @@ type Store interface {
 	// that none comes after it; f must not call it. From Close on nobody is told
 	// of other processes.
 	Watch(f func(Change)) (stop func())
+	// Events returns committed events in the order of Seq, or in the opposite
+	// order with Backward. It returns none as long as one with a smaller number
+	// may still appear: who reads on after the last one misses nothing. What a
+	// commit added is there at once, or, while others that appended before its
+	// end are open, as soon as these have ended.
+	Events(ctx context.Context, q EventQuery) ([]Event, error)
+	// Tell sends a text of at most 7000 bytes to all who Hear: in this process,
+	// and in every other that may serve the same database at the same time.
+	// It is stored nowhere: who does not hear at that time, or has no connection,
+	// misses it, and nobody can tell. It comes within a second, most often at
+	// once, and may come after later ones of other processes.
+	Tell(ctx context.Context, text string) error
+	// Hear calls f with what is told, by this process too. Calls come one after
+	// the other, from any goroutine; f must be quick and must not call the Store.
+	// The returned function ends it and waits for a call under way; f must not
+	// call it.
+	Hear(f func(text string)) (stop func())
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for transactions under way and closes the database.
@@ -230,4 +347,19 @@ func (e *ErrTaken) Error() string {
 		return fmt.Sprintf("store: %s ID is taken", e.By.Kind)
 	}
 	return fmt.Sprintf("store: %s name is taken by %s", e.By.Kind, e.By.ID)
+}
+
+// ErrFull is returned by a transaction for which a counter has no place.
+type ErrFull struct {
+	Counter
+	// Limit is the limit in force, Value what the counter would have been.
+	Limit, Value int64
+}
+
+func (e *ErrFull) Error() string {
+	of := "the organization"
+	if e.Subject != "" {
+		of = e.Subject
+	}
+	return fmt.Sprintf("store: %s of %s would be %d and is limited to %d", e.Name, of, e.Value, e.Limit)
 }

@@ -28,6 +28,9 @@ const (
 	Session Use = "weir-session+jwt"
 	// Partner is that of the Partner API.
 	Partner Use = "weir-partner+jwt"
+	// PartnerLink lets a partner link an organization to itself; it is no
+	// credential.
+	PartnerLink Use = "weir-partner-link+jwt"
 )
 
 // Claims are what every token of Weir says.
@@ -93,7 +96,7 @@ func UseOf(raw string) Use {
 func useOf(t *jwt.JSONWebToken) Use {
 	typ, _ := t.Headers[0].ExtraHeaders[jose.HeaderType].(string)
 	switch use := Use(typ); use {
-	case STS, Session, Partner:
+	case STS, Session, Partner, PartnerLink:
 		return use
 	default:
 		return ""

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
@@ -83,6 +85,9 @@ func (r *tester) testUnauthenticated(t *testing.T) {
 		{Key: "\x00", Secret: "\x00"},
 		{Key: "\xff", Secret: "x"},
 		{Key: strings.Repeat("K", 1000), Secret: "x"},
+		{Token: r.Admin.Token + "x"},
+		{Token: strings.ToLower(r.Admin.Token + "x")},
+		{Key: r.Admin.Principal, Secret: r.Admin.Token},
 	}
 	r.each(t, r.parent, id, func(verb engine.Verb, op operation.Operation, path string) {
 		if len(op.Credentials) == 0 {
@@ -107,7 +112,7 @@ func (r *tester) testUnauthenticated(t *testing.T) {
 func (r *tester) testNoRole(t *testing.T) {
 	id := r.object(t, r.admin)
 	before := r.hidden(t, r.admin, id)
-	for _, c := range []*Client{r.nobody, r.member} {
+	for _, c := range r.roleless() {
 		r.each(t, r.parent, id, func(verb engine.Verb, op operation.Operation, path string) {
 			switch verb {
 			case engine.List:
@@ -115,7 +120,7 @@ func (r *tester) testNoRole(t *testing.T) {
 					c.Do(t, op.Method, path, nil).WantCode(t, missing(r.k.Parent, r.parent))
 					return
 				}
-				for _, p := range r.walk(t, c, r.at(c, r.parent, nil)) {
+				for _, p := range r.walk(t, c, r.at(t, c, r.parent, nil)) {
 					if slices.Contains(p.ids, id) {
 						t.Errorf("a caller without a role sees %s in the list", id)
 					}
@@ -164,7 +169,7 @@ func (r *tester) asks(v engine.Verb) string {
 // testOwner is about kinds whose objects belong to a principal, who needs no
 // role for some of what can be done with them.
 func (r *tester) testOwner(t *testing.T) {
-	for _, c := range []*Client{r.nobody, r.member} {
+	for _, c := range r.roleless() {
 		resources := r.k.GuardedAs
 		if r.k.Guards == nil {
 			resources = []string{r.k.Resource}
@@ -208,7 +213,7 @@ func (r *tester) checkOwner(t *testing.T, c *Client, id string, may func(engine.
 		t.Errorf("%s sees %q, and not %s alone", c.Principal, got, id)
 	}
 	if f := field(r.k.Fields, r.k.OwnedBy); f != nil && f.Filter != engine.NotFiltered {
-		if got := r.ids(t, c, r.parent, url.Values{r.k.OwnedBy: {r.Admin.Principal}}); len(got) != 0 {
+		if got := r.ids(t, c, r.parent, url.Values{f.Parameter(r.k.OwnedBy): {r.Admin.Principal}}); len(got) != 0 {
 			t.Errorf("filtering by another owner shows %q", got)
 		}
 	}
@@ -242,7 +247,7 @@ func (r *tester) testActions(t *testing.T) {
 		id := r.object(t, r.admin)
 		before := r.hidden(t, r.admin, id)
 		at := func(id string) string { return strings.ReplaceAll(op.Path, "{id}", url.PathEscape(id)) }
-		for _, c := range []*Client{r.nobody, r.member, r.other} {
+		for _, c := range append(r.roleless(), r.other) {
 			c.Do(t, op.Method, at(id), map[string]any{}).WantCode(t, missing(r.k, id))
 		}
 		r.Client(Caller{}).Do(t, op.Method, at(id), map[string]any{}).WantCode(t, api.Unauthenticated)
@@ -268,6 +273,53 @@ func (r *tester) testActions(t *testing.T) {
 	}
 }
 
+// testChecks tries the operations that look at an object as who may not, and on
+// what is not there. What they find is for the kind's own tests.
+func (r *tester) testChecks(t *testing.T) {
+	for _, check := range r.k.Checks {
+		op, ok := operation.ByID(check.Operation)
+		if !ok {
+			t.Fatalf("there is no operation %s", check.Operation)
+		}
+		id := r.object(t, r.admin)
+		before := r.hidden(t, r.admin, id)
+		naming := func(id string) map[string]any {
+			body := map[string]any{"id": id}
+			if r.k.ParentField != "" {
+				body[r.k.ParentField] = map[string]any{"id": r.within}
+			}
+			return body
+		}
+		for _, c := range []*Client{r.nobody, r.member, r.other} {
+			c.Do(t, op.Method, op.Path, naming(id)).WantCode(t, missing(r.k, id))
+		}
+		r.Client(Caller{}).Do(t, op.Method, op.Path, naming(id)).WantCode(t, api.Unauthenticated)
+		for _, nowhere := range strange {
+			if utf8.ValidString(nowhere) && nowhere != "\x00" && len(nowhere) <= engine.MaxID {
+				r.admin.Do(t, op.Method, op.Path, naming(nowhere)).WantCode(t, missing(r.k, nowhere))
+			}
+		}
+		if r.k.ParentField != "" {
+			elsewhere := naming(id)
+			elsewhere[r.k.ParentField] = map[string]any{"id": r.k.Parent.ID.New()}
+			r.admin.Do(t, op.Method, op.Path, elsewhere).WantCode(t, missing(r.k, id))
+		}
+		for _, p := range settable(check.Fields) {
+			for _, w := range wrong(p.Field) {
+				a := r.admin.Do(t, op.Method, op.Path, with(naming(id), p.path, w.value)).WantCode(t, api.ValidationFailed)
+				if !slices.Contains(a.sources("pointer"), p.pointer()+w.suffix) {
+					t.Errorf("%s: pointers are %q", op.ID, a.sources("pointer"))
+				}
+			}
+		}
+		for name := range naming(id) {
+			r.admin.Do(t, op.Method, op.Path, without(naming(id), name)).WantInvalid(t, "/"+name)
+		}
+		r.admin.Do(t, op.Method, op.Path, "{").WantCode(t, api.MalformedRequest)
+		r.checkUnchanged(t, id, before)
+	}
+}
+
 // testWall is about the administrator of another organization, who cannot see,
 // list, change or delete an object, nor learn that there is one.
 func (r *tester) testWall(t *testing.T) {
@@ -281,10 +333,20 @@ func (r *tester) testWall(t *testing.T) {
 	r.each(t, parent, id, func(verb engine.Verb, op operation.Operation, path string) {
 		switch verb {
 		case engine.List:
-			r.wallList(t, parent, id)
+			if r.k.Source == nil {
+				r.wallList(t, parent, id)
+			}
 		case engine.Create:
 			r.wallCreate(t, parent, id)
 		default:
+			if r.k.Source != nil {
+				// What is computed can have the same ID in every organization.
+				name := r.other.Do(t, op.Method, path, nil).Want(t, op.Success).Text("metadata.resource_name")
+				if !strings.HasPrefix(name, "crn://"+crn.Authority+"/organization="+r.Other.Organization+"/") {
+					t.Errorf("another organization reads %s", name)
+				}
+				return
+			}
 			body := r.payload(t, verb, r.other)
 			a := r.other.Do(t, op.Method, path, body).WantCode(t, missing(r.k, id))
 			b := r.other.Do(t, op.Method, r.item(parent, unknown), body)
@@ -326,12 +388,12 @@ func (r *tester) wallList(t *testing.T, parent, id string) {
 	object := r.shown(t, id)
 	for _, p := range filterable(r.k.Fields, "") {
 		v, _ := get(object.Body, p.path)
-		if s, ok := filterValue(v); ok && slices.Contains(r.ids(t, r.other, parent, url.Values{p.path: {s}}), id) {
-			t.Errorf("%s=%s shows %s to another organization", p.path, s, id)
+		if s, ok := filterValue(v); ok && slices.Contains(r.ids(t, r.other, parent, url.Values{p.parameter(): {s}}), id) {
+			t.Errorf("%s=%s shows %s to another organization", p.parameter(), s, id)
 		}
 	}
 	if r.spec.Parent != nil {
-		r.other.Do(t, http.MethodGet, r.at(r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
+		r.other.Do(t, http.MethodGet, r.at(t, r.other, r.parent, nil), nil).WantCode(t, missing(r.k.Parent, r.parent))
 	}
 }
 
@@ -379,8 +441,33 @@ func (r *tester) wallCreate(t *testing.T, parent, id string) {
 	}
 }
 
-// testParents is about kinds whose path names a parent.
+// testParentParameter reads and deletes without the parameter that names the
+// parent, and by another parent.
+func (r *tester) testParentParameter(t *testing.T) {
+	id := r.object(t, r.admin)
+	for _, verb := range []engine.Verb{engine.Read, engine.Delete} {
+		if !r.has(verb) {
+			continue
+		}
+		op := r.op(t, verb)
+		bare := r.collection(r.parent) + "/" + url.PathEscape(id)
+		for _, path := range []string{bare, r.itemIn("", r.parent, id)} {
+			r.admin.Do(t, op.Method, path, nil).WantParameter(t, api.InvalidParameter, r.k.ParentParameter)
+		}
+		for _, elsewhere := range append([]string{r.k.Parent.ID.New()}, strange...) {
+			r.admin.Do(t, op.Method, r.itemIn(elsewhere, r.parent, id), nil).WantCode(t, missing(r.k, id))
+		}
+	}
+	if r.has(engine.Read) {
+		r.read(t, id) // nothing of all this deleted it
+	}
+}
+
+// testParents is about kinds whose path or query names a parent.
 func (r *tester) testParents(t *testing.T) {
+	if r.k.ParentParameter != "" {
+		r.testParentParameter(t)
+	}
 	if r.spec.Parent == nil {
 		return
 	}

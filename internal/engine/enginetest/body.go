@@ -18,6 +18,9 @@ type property struct {
 	fixed bool
 }
 
+// parameter is the query parameter that lists are filtered by it with.
+func (p property) parameter() string { return p.Parameter(p.path) }
+
 func (p property) pointer() string { return "/" + strings.ReplaceAll(p.path, ".", "/") }
 
 // settable lists what users may set and see, structures before what is in them.

@@ -69,8 +69,11 @@ func (c *Client) Request(t *testing.T, method, path string, body any) *http.Requ
 	if reader != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.Key != "" {
+	switch {
+	case c.Key != "":
 		req.SetBasicAuth(c.Key, c.Secret)
+	case c.Token != "":
+		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	return req
 }
@@ -124,7 +127,7 @@ func (c *Client) checkHeader(t *testing.T, what string, a Answer) {
 			}
 		}
 	}
-	if a.Status == http.StatusUnauthorized != (a.Header.Get("WWW-Authenticate") != "") {
+	if challenged := a.Status == http.StatusUnauthorized || a.Code() == api.InsufficientScope.Name; challenged != (a.Header.Get("WWW-Authenticate") != "") {
 		t.Errorf("%s: WWW-Authenticate is %q", what, a.Header.Get("WWW-Authenticate"))
 	}
 	if a.Status == http.StatusMethodNotAllowed != (a.Header.Get("Allow") != "") {

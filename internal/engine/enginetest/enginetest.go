@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/operation"
 )
@@ -25,13 +26,26 @@ type World struct {
 	Engine *engine.Engine
 	// Admin may do everything in its organization, Other in another one. Nobody
 	// is a service account of Admin's organization and Member a user; neither
-	// holds a role.
+	// holds a role. Where tokens have scopes there are no roles to be without, and
+	// neither of the two.
 	Admin, Other, Nobody, Member Caller
+	// Root is what the resource names of Admin's objects begin with; "" means
+	// the organization.
+	Root string
 }
 
-// Caller is a principal with an API key.
+// root is Root, or the name of Admin's organization.
+func (w *World) root() string {
+	if w.Root != "" {
+		return w.Root
+	}
+	return "crn://" + crn.Authority + "/organization=" + w.Admin.Organization
+}
+
+// Caller is a principal with an API key, or with a token that is sent as Bearer.
 type Caller struct {
 	Key, Secret string
+	Token       string
 	// Organization and Principal are the IDs of the caller's organization and
 	// of the user or service account that the key stands for.
 	Organization, Principal string
@@ -49,8 +63,12 @@ type Spec struct {
 	// those that take no other values than Body's, whatever the definition
 	// allows; each with the reason.
 	Omit, Only map[string]string
-	// Query returns the query parameters without which there is no list.
-	Query func(c *Client) url.Values
+	// Query returns the query parameters without which there is no list. With a
+	// ParentParameter it says in which parent Body puts the objects.
+	Query func(t *testing.T, c *Client) url.Values
+	// Uncounted names, by code, the quotas that do not count what Body makes;
+	// each with the reason.
+	Uncounted map[string]string
 	// Parent makes an object for the parameter in the kind's path and returns
 	// its ID.
 	Parent func(t *testing.T, c *Client) string
@@ -72,8 +90,8 @@ type tester struct {
 
 	admin, other, nobody, member *Client
 	// parent is the ID in the path of Admin's objects, "" for kinds whose path
-	// names none.
-	parent string
+	// names none; within is the ParentParameter of Admin's objects.
+	parent, within string
 }
 
 // Run tests one kind as subtests of t.
@@ -85,6 +103,9 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 	r.checkSpec(t)
 	if spec.Parent != nil {
 		r.parent = spec.Parent(t, r.admin)
+	}
+	if k.ParentParameter != "" {
+		r.within = spec.Query(t, r.admin).Get(k.ParentParameter)
 	}
 	for _, test := range []struct {
 		name string
@@ -108,6 +129,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"Clear", []engine.Verb{engine.Update}, r.testClear},
 		{"Delete", []engine.Verb{engine.Delete, engine.Read}, r.testDelete},
 		{"NotFound", nil, r.testNotFound},
+		{"Quotas", []engine.Verb{engine.Create}, r.testQuotas},
 		{"List", []engine.Verb{engine.List}, r.testList},
 		{"PageSize", []engine.Verb{engine.List}, r.testPageSize},
 		{"PageToken", []engine.Verb{engine.List}, r.testPageToken},
@@ -119,6 +141,7 @@ func Run(t *testing.T, w *World, k *engine.Kind, spec Spec) {
 		{"NoRole", nil, r.testNoRole},
 		{"Owner", []engine.Verb{engine.Read, engine.List}, r.testOwner},
 		{"Actions", nil, r.testActions},
+		{"Checks", nil, r.testChecks},
 		{"Wall", nil, r.testWall},
 	} {
 		applies := true
@@ -141,6 +164,8 @@ func (r *tester) checkSpec(t *testing.T) {
 		t.Fatalf("the Spec of %s needs Body", r.k.Key())
 	case r.k.Parent != nil && r.k.ParentField == "" && r.spec.Parent == nil:
 		t.Fatalf("the Spec of %s needs Parent: its path names one", r.k.Key())
+	case r.k.ParentParameter != "" && r.spec.Query == nil:
+		t.Fatalf("the Spec of %s needs Query: reading an object names its parent", r.k.Key())
 	}
 	if r.spec.Body == nil {
 		return
@@ -163,6 +188,17 @@ func (r *tester) op(t *testing.T, v engine.Verb) operation.Operation {
 		t.Fatalf("there is no operation %s", r.k.Operations[v])
 	}
 	return op
+}
+
+// roleless are the callers without any role.
+func (r *tester) roleless() []*Client {
+	var out []*Client
+	for _, c := range []*Client{r.nobody, r.member} {
+		if c.Caller != (Caller{}) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func (r *tester) number() int { return int(numbers.Add(1)) }

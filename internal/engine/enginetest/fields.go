@@ -65,7 +65,7 @@ func (r *tester) testUpdateIgnores(t *testing.T) {
 	if op.Method == http.MethodPut {
 		sent = r.junk(body)
 	}
-	a := r.admin.Do(t, op.Method, r.item(r.parent, id)+"?unknown=1", sent).Want(t, op.Success)
+	a := r.admin.Do(t, op.Method, adding(r.item(r.parent, id), "unknown=1"), sent).Want(t, op.Success)
 	if !bytes.Equal(a.Raw, before.Raw) {
 		t.Errorf("%s with nothing but what is ignored changes the object:\n%s\n%s", op.Method, before.Raw, a.Raw)
 	}
@@ -123,6 +123,13 @@ func (r *tester) testRequired(t *testing.T) {
 			if null != left && p.Default == nil {
 				t.Errorf("%s sent as null is there: %t, and left out: %t", p.path, null, left)
 			}
+			continue
+		}
+		if p.Default != nil {
+			if v, _ := get(r.create(t, without(r.body(t, r.admin), p.path)).Body, p.path); v != p.Default {
+				t.Errorf("%s left out is %v, want %v", p.path, v, p.Default)
+			}
+			r.post(t, with(body, p.path, nil)).WantInvalid(t, p.pointer())
 			continue
 		}
 		if !strings.Contains(p.path, ".") {

@@ -91,10 +91,11 @@ func tokenOf(link string) string {
 }
 
 // at is the path of a list with a query, and what the kind needs in it.
-func (r *tester) at(c *Client, parent string, query url.Values) string {
+func (r *tester) at(t *testing.T, c *Client, parent string, query url.Values) string {
+	t.Helper()
 	q := url.Values{}
 	if r.spec.Query != nil {
-		maps.Copy(q, r.spec.Query(c))
+		maps.Copy(q, r.spec.Query(t, c))
 	}
 	maps.Copy(q, query)
 	if len(q) == 0 {
@@ -126,7 +127,7 @@ func (r *tester) ids(t *testing.T, c *Client, parent string, query url.Values) [
 		q[name] = values
 	}
 	var out []string
-	for _, p := range r.walk(t, c, r.at(c, parent, q)) {
+	for _, p := range r.walk(t, c, r.at(t, c, parent, q)) {
 		out = append(out, p.ids...)
 	}
 	return out
@@ -141,9 +142,13 @@ func (r *tester) pageSize() engine.PageSize {
 }
 
 // several makes some objects of Admin's and returns their IDs; one, where the
-// organization has but one.
+// organization has but one. What is computed is there.
 func (r *tester) several(t *testing.T, n int) []string {
 	t.Helper()
+	if r.k.Source != nil {
+		there := r.ids(t, r.admin, r.parent, nil)
+		return there[:min(n, len(there))]
+	}
 	var out []string
 	for range n {
 		if id := r.object(t, r.admin); !slices.Contains(out, id) {
@@ -161,7 +166,7 @@ func only(all, those []string) []string {
 func (r *tester) testList(t *testing.T) {
 	made := r.several(t, 3)
 	for _, size := range []int{1, 2, r.pageSize().Max} {
-		pages := r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {strconv.Itoa(size)}, "unknown": {"1"}}))
+		pages := r.walk(t, r.admin, r.at(t, r.admin, r.parent, url.Values{"page_size": {strconv.Itoa(size)}, "unknown": {"1"}}))
 		var all []string
 		for i, p := range pages {
 			last := i == len(pages)-1
@@ -195,8 +200,8 @@ func (r *tester) testList(t *testing.T) {
 			}
 		}
 	}
-	r.checkHead(t, r.at(r.admin, r.parent, url.Values{"page_size": {"1"}}))
-	if a, b := r.list(t, r.admin, "/api"+r.at(r.admin, r.parent, nil)), r.list(t, r.admin, r.at(r.admin, r.parent, nil)); !slices.Equal(a.ids, b.ids) {
+	r.checkHead(t, r.at(t, r.admin, r.parent, url.Values{"page_size": {"1"}}))
+	if a, b := r.list(t, r.admin, "/api"+r.at(t, r.admin, r.parent, nil)), r.list(t, r.admin, r.at(t, r.admin, r.parent, nil)); !slices.Equal(a.ids, b.ids) {
 		t.Errorf("the list under /api is another one")
 	}
 }
@@ -205,16 +210,16 @@ func (r *tester) testPageSize(t *testing.T) {
 	sizes := r.pageSize()
 	r.several(t, 2)
 	for _, size := range []string{"1", strconv.Itoa(sizes.Max), ""} {
-		r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {size}}))
+		r.list(t, r.admin, r.at(t, r.admin, r.parent, url.Values{"page_size": {size}}))
 	}
 	for _, size := range []string{"0", "-1", strconv.Itoa(sizes.Max + 1), "99999999999999999999", "ten", "1.5", "1 ", "0x1"} {
-		r.admin.Do(t, http.MethodGet, r.at(r.admin, r.parent, url.Values{"page_size": {size}}), nil).WantParameter(t, api.InvalidParameter, "page_size")
+		r.admin.Do(t, http.MethodGet, r.at(t, r.admin, r.parent, url.Values{"page_size": {size}}), nil).WantParameter(t, api.InvalidParameter, "page_size")
 	}
 	if !r.has(engine.Create) || sizes.Default > 20 {
 		return
 	}
 	r.several(t, sizes.Default+1)
-	p := r.list(t, r.admin, r.at(r.admin, r.parent, nil))
+	p := r.list(t, r.admin, r.at(t, r.admin, r.parent, nil))
 	if len(p.ids) != sizes.Default || p.links["next"] == "" {
 		t.Errorf("without page_size a page has %d objects, want %d", len(p.ids), sizes.Default)
 	}
@@ -224,7 +229,7 @@ func (r *tester) testPageToken(t *testing.T) {
 	if made := r.several(t, 3); len(made) < 2 {
 		return
 	}
-	p := r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_size": {"1"}}))
+	p := r.list(t, r.admin, r.at(t, r.admin, r.parent, url.Values{"page_size": {"1"}}))
 	token := tokenOf(p.links["next"])
 	if token == "" {
 		t.Fatalf("there is no token in %q", p.links["next"])
@@ -235,7 +240,7 @@ func (r *tester) testPageToken(t *testing.T) {
 		for name, values := range more {
 			q[name] = values
 		}
-		a := c.Do(t, http.MethodGet, r.at(c, parent, q), nil)
+		a := c.Do(t, http.MethodGet, r.at(t, c, parent, q), nil)
 		if a.Status == http.StatusOK {
 			t.Errorf("%.300q is taken for a token; %q was given out", q, token)
 			return
@@ -256,7 +261,7 @@ func (r *tester) testPageToken(t *testing.T) {
 	refused(r.other, r.parentOf(t, r.other), token, nil)
 	for _, f := range filterable(r.k.Fields, "") {
 		if f.FilterBy == nil {
-			refused(r.admin, r.parent, token, url.Values{f.path: {"x"}})
+			refused(r.admin, r.parent, token, url.Values{f.parameter(): {"x"}})
 		}
 	}
 	if r.spec.Parent != nil {
@@ -267,11 +272,11 @@ func (r *tester) testPageToken(t *testing.T) {
 	if again := r.list(t, r.admin, p.links["next"]); !slices.Equal(second.ids, again.ids) || slices.Equal(second.ids, p.ids) {
 		t.Errorf("the next page is %q, and then %q", second.ids, again.ids)
 	}
-	wider := r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_token": {token}, "page_size": {"2"}}))
+	wider := r.list(t, r.admin, r.at(t, r.admin, r.parent, url.Values{"page_token": {token}, "page_size": {"2"}}))
 	if len(wider.ids) == 0 || wider.ids[0] != second.ids[0] {
 		t.Errorf("with another page_size the token leads to %q, not %q", wider.ids, second.ids)
 	}
-	if alone := r.list(t, r.admin, r.at(r.admin, r.parent, url.Values{"page_token": {token}})); !slices.Equal(alone.ids, second.ids) {
+	if alone := r.list(t, r.admin, r.at(t, r.admin, r.parent, url.Values{"page_token": {token}})); !slices.Equal(alone.ids, second.ids) {
 		t.Errorf("the token alone leads to %q, not %q", alone.ids, second.ids)
 	}
 }
@@ -283,7 +288,7 @@ func (r *tester) testPageLinks(t *testing.T) {
 		return
 	}
 	r.several(t, 5)
-	start := r.at(r.admin, r.parent, url.Values{"page_size": {"2"}})
+	start := r.at(t, r.admin, r.parent, url.Values{"page_size": {"2"}})
 	forward := r.walk(t, r.admin, start)
 	last := forward[len(forward)-1]
 	if pages.First {
@@ -333,10 +338,22 @@ func (r *tester) testPageLinks(t *testing.T) {
 }
 
 func (r *tester) testFilters(t *testing.T) {
+	if r.k.FilterID != engine.NotFiltered {
+		for _, id := range r.several(t, 2) {
+			if got := r.ids(t, r.admin, r.parent, url.Values{"id": {id}}); !slices.Equal(got, []string{id}) {
+				t.Errorf("id=%s selects %q", id, got)
+			}
+		}
+		for _, nothing := range strange {
+			if got := r.ids(t, r.admin, r.parent, url.Values{"id": {nothing}}); len(got) != 0 {
+				t.Errorf("id=%.20q selects %q", nothing, got)
+			}
+		}
+	}
 	for _, p := range filterable(r.k.Fields, "") {
 		if p.FilterRequired {
-			r.admin.Do(t, http.MethodGet, r.collection(r.parent), nil).WantParameter(t, api.InvalidParameter, p.path)
-			r.admin.Do(t, http.MethodGet, r.collection(r.parent)+"?"+p.path+"=", nil).WantParameter(t, api.InvalidParameter, p.path)
+			r.admin.Do(t, http.MethodGet, r.collection(r.parent), nil).WantParameter(t, api.InvalidParameter, p.parameter())
+			r.admin.Do(t, http.MethodGet, r.collection(r.parent)+"?"+p.parameter()+"=", nil).WantParameter(t, api.InvalidParameter, p.parameter())
 		}
 		if p.FilterBy != nil || r.spec.Omit[p.path] != "" {
 			continue // what such a filter selects is the kind's own affair
@@ -363,7 +380,7 @@ func (r *tester) shown(t *testing.T, id string) Answer {
 	if r.has(engine.Read) {
 		return r.read(t, id)
 	}
-	for _, p := range r.walk(t, r.admin, r.at(r.admin, r.parent, nil)) {
+	for _, p := range r.walk(t, r.admin, r.at(t, r.admin, r.parent, nil)) {
 		if i := slices.Index(p.ids, id); i >= 0 {
 			a := Answer{Raw: p.raw[i]}
 			if err := json.Unmarshal(a.Raw, &a.Body); err != nil {
@@ -384,7 +401,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 		ids, values = append(ids, id), append(values, v)
 	}
 	for id, v := range value {
-		got := only(r.ids(t, r.admin, r.parent, url.Values{p.path: {v}}), ids)
+		got := only(r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {v}}), ids)
 		var want []string
 		for other, same := range value {
 			if same == v {
@@ -397,7 +414,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			t.Errorf("%s=%s selects %q of %q, want %q (%s is one)", p.path, v, got, ids, want, id)
 		}
 		// The filter holds on every page.
-		for _, page := range r.walk(t, r.admin, r.at(r.admin, r.parent, url.Values{p.path: {v}, "page_size": {"1"}})) {
+		for _, page := range r.walk(t, r.admin, r.at(t, r.admin, r.parent, url.Values{p.parameter(): {v}, "page_size": {"1"}})) {
 			for n := range page.raw {
 				var body map[string]any
 				if err := json.Unmarshal(page.raw[n], &body); err != nil {
@@ -410,26 +427,28 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 			}
 		}
 		if upper := strings.ToUpper(v); upper != v && p.Type == engine.String && len(p.Enum) == 0 {
-			if got := r.ids(t, r.admin, r.parent, url.Values{p.path: {upper}}); slices.Contains(got, id) {
+			if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {upper}}); slices.Contains(got, id) {
 				t.Errorf("%s=%s selects %s, which has %q", p.path, upper, id, v)
 			}
 		}
 	}
 	for _, nothing := range []string{"no-such-value", "%", "_", "*", "\x00", "\xff", strings.Repeat("x", 5000)} {
-		if got := r.ids(t, r.admin, r.parent, url.Values{p.path: {nothing}}); len(got) != 0 {
+		if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {nothing}}); len(got) != 0 {
 			t.Errorf("%s=%.20q selects %q", p.path, nothing, got)
 		}
 	}
-	if got := only(r.ids(t, r.admin, r.parent, url.Values{p.path: {""}}), ids); len(got) != len(ids) {
-		t.Errorf("an empty %s selects %q of %q", p.path, got, ids)
+	if !p.FilterRequired {
+		if got := only(r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {""}}), ids); len(got) != len(ids) {
+			t.Errorf("an empty %s selects %q of %q", p.path, got, ids)
+		}
 	}
 	if p.Filter != engine.FilterAny {
 		return
 	}
 	for _, form := range []url.Values{
-		{p.path: values},
-		{p.path: {strings.Join(values, ",")}},
-		{p.path: append([]string{"no-such-value"}, values...)},
+		{p.parameter(): values},
+		{p.parameter(): {strings.Join(values, ",")}},
+		{p.parameter(): append([]string{"no-such-value"}, values...)},
 	} {
 		if got := only(r.ids(t, r.admin, r.parent, form), ids); len(got) != len(ids) {
 			t.Errorf("%s selects %q of %q", form.Encode(), got, ids)
@@ -441,7 +460,7 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 	// A comma separates values, and may stand in one.
 	for _, text := range []string{"a,b & c=d + e;f", "ü#?/"} {
 		id := r.create(t, with(r.body(t, r.admin), p.path, text)).ID()
-		if got := r.ids(t, r.admin, r.parent, url.Values{p.path: {text}}); !slices.Contains(got, id) {
+		if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {text}}); !slices.Contains(got, id) {
 			t.Errorf("%s=%s does not select the object with this value", p.path, text)
 		}
 		r.discard(t, id)

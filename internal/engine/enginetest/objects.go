@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/api"
-	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -31,7 +30,24 @@ func (r *tester) collection(parent string) string {
 }
 
 func (r *tester) item(parent, id string) string {
-	return r.collection(parent) + "/" + url.PathEscape(id)
+	return r.itemIn(r.within, parent, id)
+}
+
+// itemIn is item for kinds with a ParentParameter, which it is the value of.
+func (r *tester) itemIn(within, parent, id string) string {
+	path := r.collection(parent) + "/" + url.PathEscape(id)
+	if r.k.ParentParameter != "" {
+		path += "?" + url.Values{r.k.ParentParameter: {within}}.Encode()
+	}
+	return path
+}
+
+// adding puts more into the query of a path.
+func adding(path, query string) string {
+	if strings.Contains(path, "?") {
+		return path + "&" + query
+	}
+	return path + "?" + query
 }
 
 // parentOf is the parent of a caller's objects.
@@ -194,9 +210,11 @@ func (r *tester) checkEnvelope(t *testing.T, a Answer) {
 		t.Errorf("metadata.self is %q, want %q", a.Text("metadata.self"), want)
 	}
 	name := a.Text("metadata.resource_name")
-	prefix := "crn://" + crn.Authority + "/organization=" + r.Admin.Organization
-	if !strings.HasPrefix(name, prefix) || r.k.Segment != "" && !strings.HasSuffix(name, "/"+r.k.Segment+"="+a.ID()) {
+	if !strings.HasPrefix(name, r.root()) || r.k.Segment != "" && !strings.HasSuffix(name, "/"+r.k.Segment+"="+a.ID()) {
 		t.Errorf("metadata.resource_name is %q", name)
+	}
+	if r.k.Source != nil {
+		return // it has no times
 	}
 	created, err := time.Parse(micros, a.Text("metadata.created_at"))
 	updated, uerr := time.Parse(micros, a.Text("metadata.updated_at"))
@@ -223,10 +241,11 @@ func (r *tester) checkReference(t *testing.T, f *engine.Field, path string, answ
 	}
 	ref, _ := answered.(map[string]any)
 	text := func(name string) string { s, _ := ref[name].(string); return s }
-	if !strings.HasPrefix(text("related"), r.URL+"/") || !strings.HasSuffix(text("related"), "/"+text("id")) {
+	related, _, _ := strings.Cut(text("related"), "?")
+	if !strings.HasPrefix(related, r.URL+"/") || !strings.HasSuffix(related, "/"+text("id")) {
 		t.Errorf("%s.related is %q", path, text("related"))
 	}
-	if !strings.HasPrefix(text("resource_name"), "crn://"+crn.Authority+"/organization="+r.Admin.Organization) {
+	if !strings.HasPrefix(text("resource_name"), r.root()) {
 		t.Errorf("%s.resource_name is %q", path, text("resource_name"))
 	}
 	if typed := text("kind") != "" && text("api_version") != ""; typed != f.To.Typed {
@@ -242,7 +261,7 @@ func (r *tester) testRead(t *testing.T) {
 		t.Errorf("read of %s answers %s", id, a.ID())
 	}
 	for _, path := range []string{
-		r.item(r.parent, id) + "?unknown=1&page_size=-1&page_token=x",
+		adding(r.item(r.parent, id), "unknown=1&page_size=-1&page_token=x"),
 		"/api" + r.item(r.parent, id),
 		"//api//" + strings.ReplaceAll(r.item(r.parent, id), "/", "//"),
 		a.Text("metadata.self"),
@@ -465,7 +484,7 @@ func (r *tester) checkIDTaken(t *testing.T, organization, id string) {
 	now := time.Now().UTC()
 	err := r.Engine.Store.Update(t.Context(), func(tx store.Tx) error {
 		err := tx.Insert(context.WithoutCancel(t.Context()), &store.Row{
-			Key: store.Key{Kind: r.k.Key(), ID: id}, Org: organization, Created: now, Updated: now, Body: []byte("{}"),
+			Key: store.Key{Kind: r.k.StoreKey(), ID: id}, Org: organization, Created: now, Updated: now, Body: []byte("{}"),
 		}, nil)
 		if err == nil {
 			err = undo

@@ -10,12 +10,17 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// eachBackend runs the benchmark on both, over 10,000 rows of 700 bytes.
-func eachBackend(b *testing.B, run func(*testing.B, store.Store)) {
-	for name, open := range map[string]func(*testing.B) store.Store{
+// backends open an empty database of either kind.
+func backends() map[string]func(*testing.B) store.Store {
+	return map[string]func(*testing.B) store.Store{
 		"sqlite":   func(b *testing.B) store.Store { return openSQLite(b, b.TempDir(), Options{}) },
 		"postgres": func(b *testing.B) store.Store { return openPostgres(b, pgtest.URL(b), Options{}) },
-	} {
+	}
+}
+
+// eachBackend runs the benchmark on both, over 10,000 rows of 700 bytes.
+func eachBackend(b *testing.B, run func(*testing.B, store.Store)) {
+	for name, open := range backends() {
 		b.Run(name, func(b *testing.B) {
 			s := open(b)
 			if err := s.Update(b.Context(), func(tx store.Tx) error {
@@ -99,6 +104,56 @@ func insertParallel(b *testing.B, s store.Store) {
 			}
 		}
 	})
+}
+
+// BenchmarkCount shows what counting costs on the write path: parallel inserts
+// of rows that count for nothing, for the organization, and for two subjects
+// beside. All count in one organization. "all slots" takes two at once, which
+// goes the way of counters next to their limit, and "one row" is what a counter
+// that is not spread would cost on PostgreSQL.
+func BenchmarkCount(b *testing.B) {
+	const far = 1 << 40
+	organization := store.Share{Counter: store.Counter{Org: "org", Name: "things"}, Limit: far}
+	for _, c := range []struct {
+		name   string
+		shares func(i int) []store.Share
+	}{
+		{"nothing", func(int) []store.Share { return nil }},
+		{"organization", func(int) []store.Share { return []store.Share{organization} }},
+		{"organization and subject", func(i int) []store.Share {
+			s := organization
+			s.Name, s.Subject = "things of one", fmt.Sprint("sa-", i%1000)
+			return []store.Share{organization, s}
+		}},
+		{"all slots", func(int) []store.Share { return []store.Share{organization, organization} }},
+		{"one row", func(int) []store.Share {
+			s := organization
+			s.Subject = "all"
+			return []store.Share{s}
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for name, open := range backends() {
+				b.Run(name, func(b *testing.B) {
+					s := open(b)
+					var n atomic.Int64
+					b.SetParallelism(32)
+					b.RunParallel(func(pb *testing.PB) {
+						for pb.Next() {
+							i := int(n.Add(1))
+							r := benchRow(fmt.Sprint("new-", i))
+							if err := s.Update(b.Context(), func(tx store.Tx) error {
+								tx.Tally(r.Key, nil, c.shares(i))
+								return tx.Insert(b.Context(), r, benchEntries(i))
+							}); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				})
+			}
+		})
+	}
 }
 
 // BenchmarkNotify shows what telling other processes costs on PostgreSQL.

@@ -15,35 +15,45 @@ const maxKeys = 1000
 type feed struct {
 	// kinds are those to tell of; nil means all.
 	kinds []string
-	// mu is held while the watchers are called: calls come one after the other.
-	mu       sync.Mutex
-	watchers []*watcher
+	watchers[store.Change]
+	// hearers get what processes tell each other beside that.
+	hearers watchers[string]
 }
-
-type watcher struct{ call func(store.Change) }
 
 func newFeed(kinds []string) *feed { return &feed{kinds: slices.Clone(kinds)} }
 
-func (f *feed) add(call func(store.Change)) (stop func()) {
-	w := &watcher{call}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.watchers = append(f.watchers, w)
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.watchers = slices.DeleteFunc(f.watchers, func(other *watcher) bool { return other == w })
+func (f *feed) tell(c store.Change) {
+	if c.All || len(c.Keys) > 0 {
+		f.call(c)
 	}
 }
 
-func (f *feed) tell(c store.Change) {
-	if !c.All && len(c.Keys) == 0 {
-		return
+// watchers are functions that are called with what is told.
+type watchers[T any] struct {
+	// mu is held while they are called: calls come one after the other.
+	mu  sync.Mutex
+	all []*watcher[T]
+}
+
+type watcher[T any] struct{ call func(T) }
+
+func (w *watchers[T]) add(call func(T)) (stop func()) {
+	added := &watcher[T]{call}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, added)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.all = slices.DeleteFunc(w.all, func(other *watcher[T]) bool { return other == added })
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range f.watchers {
-		w.call(c)
+}
+
+func (w *watchers[T]) call(told T) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, watcher := range w.all {
+		watcher.call(told)
 	}
 }
 

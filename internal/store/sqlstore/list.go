@@ -41,6 +41,8 @@ type listPlan struct {
 	branches []store.Condition
 	// tests must hold, each by one of its conditions.
 	tests [][]store.Condition
+	// except must not hold, none of them.
+	except []store.Condition
 
 	sql  strings.Builder
 	args []any
@@ -71,6 +73,11 @@ func plan(d *dialect, q store.Query) (*listPlan, bool) {
 		}
 		p.tests = append(p.tests, visible)
 	}
+	for _, c := range q.Except {
+		if c, ok := findable(c); ok {
+			p.except = append(p.except, c)
+		}
+	}
 	p.chooseStart()
 	return p, true
 }
@@ -89,10 +96,13 @@ func findable(c store.Condition) (store.Condition, bool) {
 	}
 	c.Values = values
 	c.Prefixes = shortest(c.Prefixes)
-	if column(c.Field) != "" {
-		c.Prefixes = nil
+	if !storable(c.Contains) {
+		c.Contains = ""
 	}
-	return c, len(c.Values)+len(c.Prefixes) > 0
+	if column(c.Field) != "" {
+		c.Prefixes, c.Contains = nil, ""
+	}
+	return c, len(c.Values)+len(c.Prefixes)+len(c.Contains) > 0
 }
 
 // shortest drops the prefixes that are no text and those that begin with
@@ -152,6 +162,8 @@ func split(test []store.Condition) ([]store.Condition, bool) {
 	var branches []store.Condition
 	for _, c := range test {
 		switch {
+		case c.Contains != "":
+			return nil, false // no index serves
 		case c.Field == store.FieldID:
 			branches = append(branches, c)
 			continue
@@ -385,6 +397,11 @@ func (p *listPlan) writeTests() {
 		}
 		p.write(")")
 	}
+	for _, c := range p.except {
+		p.write(" AND NOT (")
+		p.test(c)
+		p.write(")")
+	}
 }
 
 // test writes a condition on a row that was already found. OFFSET keeps
@@ -395,16 +412,17 @@ func (p *listPlan) test(c store.Condition) {
 		return
 	}
 	p.write("EXISTS (SELECT 1 FROM entries x WHERE x.seq = o.seq AND x.field = ", p.arg(c.Field), " AND (")
+	var alternatives []string
 	if len(c.Values) > 0 {
-		p.write(p.equals("x.value", c.Values))
-	}
-	if len(c.Values) > 0 && len(c.Prefixes) > 0 {
-		p.write(" OR ")
+		alternatives = append(alternatives, p.equals("x.value", c.Values))
 	}
 	if len(c.Prefixes) > 0 {
-		p.write(p.dialect.prefixOf("x.value", p.arg(p.dialect.list(c.Prefixes))))
+		alternatives = append(alternatives, p.dialect.prefixOf("x.value", p.arg(p.dialect.list(c.Prefixes))))
 	}
-	p.write(") LIMIT 1 OFFSET 0)")
+	if c.Contains != "" {
+		alternatives = append(alternatives, p.dialect.contains("x.value", p.arg(c.Contains)))
+	}
+	p.write(strings.Join(alternatives, " OR "), ") LIMIT 1 OFFSET 0)")
 }
 
 // equals compares the column with one value or with any of several.

@@ -71,6 +71,10 @@ var planCases = []planCase{
 		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
 	{name: "many prefixes", where: []store.Condition{{Field: "f", Prefixes: condition("f", 30).Values}}, index: "objects_list (org=? AND kind=? AND seq"},
 
+	{name: "contained", where: []store.Condition{{Field: "f", Contains: "1"}}, index: "objects_list (org=? AND kind=? AND seq"},
+	{name: "a value leads before what is contained", where: []store.Condition{{Field: "f", Contains: "1"}, condition("g", 1)},
+		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
+
 	{name: "everywhere: many", everywhere: true, index: "objects_list (org=? AND kind=? AND seq"},
 	{name: "everywhere: value", everywhere: true, where: []store.Condition{condition("f", 1)},
 		index: "entries_value (org=? AND kind=? AND field=? AND value=? AND seq"},
@@ -226,6 +230,8 @@ func TestPlanSelectsNothing(t *testing.T) {
 		"visible no values": {Visible: []store.Condition{{Field: "f"}}},
 		"unstorable kind":   {Kind: "\xff"},
 		"prefix of an ID":   {Where: []store.Condition{{Field: store.FieldID, Prefixes: []string{""}}}},
+		"part of an ID":     {Where: []store.Condition{{Field: store.FieldID, Contains: "a"}}},
+		"unstorable part":   {Where: []store.Condition{{Field: "f", Contains: "\xc3"}}},
 		"unstorable prefix": {Where: []store.Condition{{Field: "f", Prefixes: []string{"a\xc3", "\x00"}}}},
 	} {
 		if _, ok := plan(&sqliteDialect, q); ok {

@@ -18,10 +18,13 @@ import (
 
 const (
 	// channel is the name under which processes on one database notify each
-	// other.
-	channel   = "weir_changes"
-	listenSQL = "LISTEN " + channel
-	notifySQL = "SELECT pg_notify('" + channel + "', $1)"
+	// other of changes, toldChannel that of what they tell each other.
+	channel     = "weir_changes"
+	toldChannel = "weir_told"
+	listenSQL   = "LISTEN " + channel + "; LISTEN " + toldChannel
+	notifySQL   = "SELECT pg_notify('" + channel + "', $1)"
+	// A text that is told survives no crash, so that its commit waits for no disk.
+	sendSQL = "SELECT pg_notify('" + toldChannel + "', $1), set_config('synchronous_commit', 'off', true)"
 	// nameSuffix tells the connection from others in the server's statistics.
 	nameSuffix = "-changes"
 	// maxPayload is the greatest length in bytes of what PostgreSQL takes.
@@ -91,6 +94,11 @@ func (b *postgresBackend) announce(ctx context.Context, c conn, change store.Cha
 func (b *postgresBackend) renewInstance() {
 	instance := rand.Text()
 	b.instance.Store(&instance)
+}
+
+func (b *postgresBackend) send(ctx context.Context, _ *feed, text string) error {
+	_, err := postgresConn{b.pool}.exec(ctx, sendSQL, []any{text})
+	return err
 }
 
 func (b *postgresBackend) follow(f *feed) {
@@ -227,7 +235,9 @@ func (l *listener) hear(ctx context.Context, c *listenerConn, until time.Time) e
 	defer cancel()
 	for {
 		n, err := c.WaitForNotification(wait)
-		if n != nil {
+		if n != nil && n.Channel == toldChannel {
+			l.feed.hearers.call(n.Payload)
+		} else if n != nil {
 			if from, change := parsePayload(n.Payload); from != *l.instance.Load() {
 				l.feed.tell(change)
 			}

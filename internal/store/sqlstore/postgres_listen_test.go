@@ -401,3 +401,36 @@ func FuzzParsePayload(f *testing.F) {
 		}
 	})
 }
+
+// What one process tells is heard by all, and says nothing of changes.
+func TestPostgresTellsOtherProcesses(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	s, other := openPostgres(t, url, Options{}), openPostgres(t, url, Options{})
+	changes := watch(t, other)
+	awaitListener(t, changes, s)
+	var mu sync.Mutex
+	heard := map[string][]string{}
+	for name, hears := range map[string]store.Store{"s": s, "other": other} {
+		t.Cleanup(hears.Hear(func(text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard[name] = append(heard[name], text)
+		}))
+	}
+	changes.take()
+	n := 0
+	eventually(t, "both to hear", func() bool {
+		n++
+		if err := s.Tell(t.Context(), fmt.Sprint(n)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		mu.Lock()
+		defer mu.Unlock()
+		return len(heard["s"]) > 0 && len(heard["other"]) > 0
+	})
+	if ids, alls := changes.take(); ids != "" || alls != 0 {
+		t.Errorf("it tells of the changes %q, and %d times of any", ids, alls)
+	}
+}

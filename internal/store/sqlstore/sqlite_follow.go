@@ -17,6 +17,15 @@ const (
 // announce has nothing to do: others look at the file.
 func (b *sqliteBackend) announce(context.Context, conn, store.Change) error { return nil }
 
+// send reaches this process alone: no other serves the file beside it.
+func (b *sqliteBackend) send(ctx context.Context, f *feed, text string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.hearers.call(text)
+	return nil
+}
+
 // follow looks at the file's data version, which changes with the commits of
 // every connection but the one that asks. The one that writes asks, so what it
 // commits itself does not count.

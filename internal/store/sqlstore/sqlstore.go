@@ -10,9 +10,11 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -77,6 +79,9 @@ type backend interface {
 	// announce, called at the end of a transaction, lets other processes know
 	// of its changes once it is committed.
 	announce(ctx context.Context, c conn, change store.Change) error
+	// send hands a text to every process that hears, this one included, where
+	// several may serve the database, and else to the feed.
+	send(ctx context.Context, f *feed, text string) error
 	// follow begins to tell the feed of what other processes change, until
 	// close. It is called once at most, and not after close.
 	follow(f *feed)
@@ -94,16 +99,20 @@ var (
 	errEnded = errors.New("store: transaction used after its end")
 )
 
+// maxTold is the greatest length of a text in bytes that Tell takes.
+const maxTold = 7000
+
 // db is a store over a backend.
 type db struct {
 	dialect *dialect
 	backend backend
 	feed    *feed
 	follow  sync.Once
+	events  watermark
 }
 
 func newDB(d *dialect, b backend, opts Options) *db {
-	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds)}
+	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
 }
 
 var _ store.Store = (*db)(nil)
@@ -148,6 +157,38 @@ func (s *db) Setting(ctx context.Context, name string) (value []byte, err error)
 	return value, err
 }
 
+func (s *db) EventSizes(ctx context.Context, after int64, limit int) (sizes []store.EventSize, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		sizes, err = reader{s.dialect, c}.EventSizes(ctx, after, limit)
+		return err
+	})
+	return sizes, err
+}
+
+func (s *db) Counters(ctx context.Context, org, subject string) (values map[string]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		values, err = reader{s.dialect, c}.Counters(ctx, org, subject)
+		return err
+	})
+	return values, err
+}
+
+func (s *db) CountersNamed(ctx context.Context, name string) (values map[store.Counter]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		values, err = reader{s.dialect, c}.CountersNamed(ctx, name)
+		return err
+	})
+	return values, err
+}
+
+func (s *db) Limits(ctx context.Context, org string) (limits map[string]int64, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		limits, err = reader{s.dialect, c}.Limits(ctx, org)
+		return err
+	})
+	return limits, err
+}
+
 func (s *db) Ping(ctx context.Context) error {
 	return s.backend.read(ctx, func(c conn) error {
 		_, err := c.exec(ctx, pingSQL, nil)
@@ -161,7 +202,14 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		written = changes{feed: s.feed} // of this run alone
 		guard := &guardedConn{conn: c}
 		defer func() { guard.ended = true }()
-		err := fn(&tx{reader{s.dialect, guard}, &written})
+		t := &tx{reader: reader{s.dialect, guard}, guard: guard, written: &written}
+		err := fn(t)
+		if err == nil {
+			err = t.count(ctx)
+		}
+		if err == nil {
+			err = t.insertEvents(ctx)
+		}
 		if err == nil && !written.empty() {
 			err = s.backend.announce(ctx, guard, written.Change)
 		}
@@ -176,6 +224,22 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 		s.feed.tell(written.Change)
 	}
 	return err
+}
+
+func (s *db) Tell(ctx context.Context, text string) error {
+	if len(text) > maxTold {
+		return fmt.Errorf("store: a text of %d bytes cannot be told, at most %d", len(text), maxTold)
+	}
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return errors.New("store: what is told must be UTF-8 without NUL bytes")
+	}
+	return s.backend.send(ctx, s.feed, text)
+}
+
+func (s *db) Hear(f func(string)) (stop func()) {
+	stop = s.feed.hearers.add(f)
+	s.follow.Do(func() { s.backend.follow(s.feed) })
+	return stop
 }
 
 func (s *db) Watch(f func(store.Change)) (stop func()) {

@@ -50,7 +50,11 @@ const (
 // tx implements store.Tx over the connection of a transaction.
 type tx struct {
 	reader
+	guard   *guardedConn
 	written *changes
+	// events are those that the end of the transaction writes.
+	events  []store.Event
+	tallied tallies
 }
 
 var _ store.Tx = (*tx)(nil)

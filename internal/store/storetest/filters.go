@@ -17,6 +17,10 @@ func begins(field string, prefixes ...string) store.Condition {
 	return store.Condition{Field: field, Prefixes: prefixes}
 }
 
+func contains(field, part string) store.Condition {
+	return store.Condition{Field: field, Contains: part}
+}
+
 // shelf stores 12 rows: a-000 … a-011, with the parents env-0, env-1 and none
 // in turn, the names n-000 …, the owners u-0 … u-3 in turn, and the tags
 // "even" and "small" where they apply.
@@ -43,6 +47,7 @@ func (b *bench) shelf() {
 var filterCases = []struct {
 	name           string
 	where, visible []store.Condition
+	except         []store.Condition
 	want           []int
 }{
 	{name: "all", want: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
@@ -66,6 +71,17 @@ var filterCases = []struct {
 		where(store.FieldParent, "env-0", "env-1"), where(store.FieldName, "n-000", "n-001", "n-002", "n-004"),
 		where(store.FieldID, "a-000", "a-001", "a-005")}, want: []int{0, 1}},
 	{name: "contradiction", where: []store.Condition{where(store.FieldID, "a-001"), where("tag", "even")}},
+
+	{name: "except nothing", except: []store.Condition{where("tag"), where(store.FieldID)}, want: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+	{name: "except ids", except: []store.Condition{where(store.FieldID, "a-003", "a-009", "x")}, want: []int{0, 1, 2, 4, 5, 6, 7, 8, 10, 11}},
+	{name: "except parents", except: []store.Condition{where(store.FieldParent, "env-0", "env-1")}, want: []int{2, 5, 8, 11}},
+	{name: "except an entry", except: []store.Condition{where("tag", "even", "small")}, want: []int{7, 9, 11}},
+	{name: "except entries that begin", except: []store.Condition{begins("tag", "ev")}, want: []int{1, 3, 5, 7, 9, 11}},
+	{name: "except several", except: []store.Condition{where("tag", "even"), where("spec.owner", "u-1")}, want: []int{3, 7, 11}},
+	{name: "where and except", where: []store.Condition{where("spec.owner", "u-0", "u-1")}, except: []store.Condition{where("tag", "small")}, want: []int{8, 9}},
+	{name: "visible and except", visible: []store.Condition{where(store.FieldParent, "env-1"), where("tag", "small")},
+		except: []store.Condition{where(store.FieldParent, "env-1"), where("spec.owner", "u-2")}, want: []int{0, 3, 5}},
+	{name: "one entry and except", where: []store.Condition{where("tag", "small")}, except: []store.Condition{where("tag", "even")}, want: []int{1, 3, 5}},
 
 	{name: "nothing visible", visible: []store.Condition{}},
 	{name: "visible without values", visible: []store.Condition{where(store.FieldID), where("tag")}},
@@ -103,6 +119,14 @@ var filterCases = []struct {
 		want: []int{0, 1, 2, 3, 4, 5, 7, 8, 10}},
 	{name: "where, and visible by prefix", where: []store.Condition{where("spec.owner", "u-2")}, visible: []store.Condition{begins("tag", "sm"), begins(store.FieldParent, "env")},
 		want: []int{2}},
+	{name: "contained", where: []store.Condition{contains("tag", "mal")}, want: []int{0, 1, 2, 3, 4, 5}},
+	{name: "contained at either end", where: []store.Condition{contains("tag", "e"), contains("tag", "l")}, want: []int{0, 2, 4}},
+	{name: "contained case counts", where: []store.Condition{contains("tag", "MAL")}},
+	{name: "contained are no patterns", where: []store.Condition{contains("tag", "%")}},
+	{name: "contained or value", where: []store.Condition{{Field: "tag", Contains: "ven", Values: []string{"small"}}}, want: []int{0, 1, 2, 3, 4, 5, 6, 8, 10}},
+	{name: "contained and value", where: []store.Condition{contains("tag", "ven"), where("spec.owner", "u-0")}, want: []int{0, 4, 8}},
+	{name: "contained in a column", where: []store.Condition{contains(store.FieldID, "a")}},
+	{name: "visible by a part", visible: []store.Condition{contains("tag", "mal"), where(store.FieldID, "a-008")}, want: []int{0, 1, 2, 3, 4, 5, 8}},
 	{name: "where by prefix, and visible", where: []store.Condition{begins("tag", "e")}, visible: []store.Condition{where(store.FieldParent, "env-0", "env-1"), where(store.FieldID, "a-002")},
 		want: []int{0, 2, 4, 6, 10}},
 }
@@ -114,7 +138,7 @@ func filters(b *bench) {
 		for i, n := range c.want {
 			want[i] = ids("a", 12)[n]
 		}
-		q := store.Query{Where: c.where, Visible: c.visible}
+		q := store.Query{Where: c.where, Visible: c.visible, Except: c.except}
 		if got := b.list(q); !slices.Equal(got, want) {
 			b.Errorf("%s: listed %v, want %v", c.name, got, want)
 		}
@@ -125,7 +149,7 @@ func filters(b *bench) {
 			b.Errorf("%s: listed %v everywhere, want %v", c.name, got, want)
 		}
 		b.update(func(tx store.Tx) error {
-			rows, err := tx.List(b.ctx, store.Query{Org: b.org, Kind: b.kind, Where: c.where, Visible: c.visible, Limit: 100})
+			rows, err := tx.List(b.ctx, store.Query{Org: b.org, Kind: b.kind, Where: c.where, Visible: c.visible, Except: c.except, Limit: 100})
 			if len(rows) != len(want) {
 				b.Errorf("%s: listed %d rows in a transaction, want %d", c.name, len(rows), len(want))
 			}
@@ -143,7 +167,7 @@ func filtersPage(b *bench) {
 			want[i] = ids("a", 12)[n]
 		}
 		for _, limit := range []int{1, 2, 5} {
-			q := store.Query{Where: c.where, Visible: c.visible, Limit: limit}
+			q := store.Query{Where: c.where, Visible: c.visible, Except: c.except, Limit: limit}
 			if got := slices.Concat(b.pages(q)...); !slices.Equal(got, want) {
 				b.Errorf("%s by %d: got %v, want %v", c.name, limit, got, want)
 			}
@@ -155,7 +179,7 @@ func filtersPage(b *bench) {
 			}
 		}
 		// Count looks at neither the page nor its direction.
-		n := b.count(store.Query{Where: c.where, Visible: c.visible, Limit: 1, After: 1 << 40, Backward: true})
+		n := b.count(store.Query{Where: c.where, Visible: c.visible, Except: c.except, Limit: 1, After: 1 << 40, Backward: true})
 		if n != int64(len(want)) {
 			b.Errorf("%s: counted %d, want %d", c.name, n, len(want))
 		}

@@ -65,6 +65,16 @@ var tests = []struct {
 	{"Settings", settings},
 	{"SettingRace", settingRace},
 
+	{"CountersCount", countersCount},
+	{"CountersNet", countersNet},
+	{"CountersOfOneRow", countersOfOneRow},
+	{"CountersWithTheirTransaction", countersWithTheirTransaction},
+	{"CountersOverdraw", countersOverdraw},
+	{"Limits", limits},
+	{"SetCounters", setCounters},
+	{"LastPlace", lastPlace},
+	{"CountersUnderChange", countersUnderChange},
+
 	{"RollbackOnError", rollbackOnError},
 	{"OwnWritesSeen", ownWritesSeen},
 	{"Panic", panics},
@@ -73,11 +83,20 @@ var tests = []struct {
 	{"FailureStaysAlone", failureStaysAlone},
 	{"CommittedIsVisible", committedIsVisible},
 
+	{"EventsInOrder", eventsInOrder},
+	{"EventsShareTheFate", eventsShareTheFate},
+	{"EventsFollowLocks", eventsFollowLocks},
+	{"EventsAreComplete", eventsAreComplete},
+
 	{"ToldBeforeReturn", toldBeforeReturn},
 	{"RolledBackIsNotTold", rolledBackIsNotTold},
 	{"ManyChanges", manyChanges},
 	{"WatchEnds", watchEnds},
 	{"OthersChanges", othersChanges},
+
+	{"Told", told},
+	{"HearingEnds", hearingEnds},
+	{"CannotBeTold", cannotBeTold},
 
 	{"CanceledContext", canceledContext},
 	{"CanceledWhileWaiting", canceledWhileWaiting},

@@ -1,0 +1,156 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"syscall"
+	"time"
+)
+
+const (
+	// fetchTimeout bounds one fetch from its first look-up to its last byte.
+	fetchTimeout = 5 * time.Second
+	// maxSet is the greatest length in bytes of a key set.
+	maxSet = 256 << 10
+	// maxHeader is the greatest length in bytes of the answer's headers.
+	maxHeader = 32 << 10
+)
+
+// Fetcher fetches key sets. Who names the URL of a set is a user, so that a
+// Fetcher reaches public addresses only, over HTTPS only, and what is listed
+// beside. It follows no redirects and no proxy, keeps no connection, sends no
+// credentials, and each fetch is bounded in time and size.
+type Fetcher struct {
+	networks []netip.Prefix
+	// secure is for https, plain for http.
+	secure, plain *http.Client
+}
+
+// NewFetcher returns a Fetcher that also reaches the networks, where plain HTTP
+// will do.
+func NewFetcher(networks []netip.Prefix) *Fetcher {
+	f := &Fetcher{networks: networks}
+	f.secure = client(func(a netip.Addr) bool { return public(a) || f.listed(a) })
+	f.plain = client(f.listed)
+	return f
+}
+
+func (f *Fetcher) listed(a netip.Addr) bool {
+	return slices.ContainsFunc(f.networks, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// client connects to the addresses that may be reached. The address is looked at
+// when the connection is made, so that no name can change what it stands for in
+// between.
+func client(reaches func(netip.Addr) bool) *http.Client {
+	dialer := &net.Dialer{
+		Timeout: fetchTimeout,
+		Control: func(_, address string, _ syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fmt.Errorf("address %s: %w", address, err)
+			}
+			if !reaches(to.Addr().Unmap().WithZone("")) {
+				return fmt.Errorf("%w: the address %s", errNotAllowed, to.Addr())
+			}
+			return nil
+		},
+	}
+	return &http.Client{
+		Timeout: fetchTimeout,
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: fetchTimeout,
+			DisableKeepAlives: true, DisableCompression: true,
+			MaxResponseHeaderBytes: maxHeader, ForceAttemptHTTP2: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+var errNotAllowed = errors.New("key sets are fetched from public addresses over HTTPS, and from what the operator lists")
+
+// ErrBadURI is wrapped by errors that another try will not mend: the URI leads
+// to no key set, or to where none is fetched from. Other errors of Fetch may be
+// gone the next time.
+var ErrBadURI = errors.New("the URI of the key set is of no use")
+
+// Fetch fetches and reads a key set. left is how many keys there are beyond
+// MaxKeys. Errors are for the log, and tell of the network.
+func (f *Fetcher) Fetch(ctx context.Context, uri string) (keys []Key, left int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	u, err := url.Parse(uri)
+	if err != nil || u.Hostname() == "" {
+		return nil, 0, fmt.Errorf("%w: it is no URL with a host", ErrBadURI)
+	}
+	through := f.secure
+	if u.Scheme == "http" {
+		through = f.plain
+	} else if u.Scheme != "https" {
+		return nil, 0, fmt.Errorf("%w: %w", ErrBadURI, errNotAllowed)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: it is no URL", ErrBadURI)
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	request.Header.Set("User-Agent", "weir")
+	answer, err := through.Do(request)
+	if err != nil {
+		var lookUp *net.DNSError
+		if errors.Is(err, errNotAllowed) || errors.As(err, &lookUp) && lookUp.IsNotFound {
+			return nil, 0, fmt.Errorf("%w: %w", ErrBadURI, err)
+		}
+		return nil, 0, fmt.Errorf("fetch the key set: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	switch status := answer.StatusCode; {
+	case status == http.StatusOK:
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return nil, 0, fmt.Errorf("fetch the key set: it answers %s", answer.Status)
+	default:
+		return nil, 0, fmt.Errorf("%w: it answers %s, and redirects are not followed", ErrBadURI, answer.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxSet+1))
+	if err != nil {
+		return nil, 0, fmt.Errorf("fetch the key set: %w", err)
+	}
+	if len(body) > maxSet {
+		return nil, 0, fmt.Errorf("%w: what it serves is longer than %d bytes", ErrBadURI, maxSet)
+	}
+	keys, left, err = ParseKeys(body)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrBadURI, err)
+	}
+	return keys, left, nil
+}
+
+// special are the networks that are not private by name and of no use to reach
+// a public server either, or that lead to other addresses (IANA's registries of
+// special-purpose addresses, RFC 6890).
+var special = prefixes(
+	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24", "240.0.0.0/4",
+	"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+)
+
+func prefixes(texts ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(texts))
+	for i, t := range texts {
+		out[i] = netip.MustParsePrefix(t)
+	}
+	return out
+}
+
+// public reports whether the address is one of the internet.
+func public(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
+		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
+}

@@ -1,0 +1,308 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/weirhq/weir/internal/store"
+)
+
+// A counter is exact, and yet must not make all who count wait for each other.
+//
+// On SQLite, where one transaction writes at a time, it is one row. So is a
+// counter of a subject on PostgreSQL, which few change at once: the row's lock
+// is held from the change to the end of the transaction, and whoever changes it
+// next sees the value.
+//
+// An organization's counter on PostgreSQL is spread over dialect.slots rows,
+// whose sum it is, since all who create something in the organization change
+// it, and a lock is held while a commit waits for the disk. Who takes one
+// locks the row of one slot, and then reads the sum of what is committed (and
+// its own). That leaves out what others have taken and not committed. But each
+// of them holds the lock of another slot, and has taken one: while the sum
+// stands by more than the number of slots below the limit, all of them
+// together stay below it. Nearer to the limit, and for who takes more than
+// one, all slots are locked, in their order: then nobody else is under way,
+// and the sum is exact.
+//
+// The sum must be read by a statement of its own that begins once the lock is
+// held: under READ COMMITTED a statement sees what was committed when it began.
+//
+// Counters are changed after all that the transaction's function did, in one
+// order, so that no two transactions wait for each other, and no lock of a
+// counter is held longer than it takes to commit.
+
+const (
+	// limitInSQL is the limit in force: what was set, or the default.
+	limitInSQL = "coalesce((SELECT l.value FROM limits l WHERE l.org = $1 AND l.name = $3), $4)"
+
+	addSQL = "INSERT INTO counters (org, subject, name, slot, value) VALUES ($1, $2, $3, $5, $6)" +
+		" ON CONFLICT (org, subject, name, slot) DO UPDATE SET value = counters.value + excluded.value RETURNING value, " + limitInSQL
+	sumSQL = "SELECT CAST(coalesce(sum(c.value), 0) AS bigint), " + limitInSQL + ", count(*)" +
+		" FROM counters c WHERE c.org = $1 AND c.subject = $2 AND c.name = $3"
+	// lockSlotsSQL is for PostgreSQL alone: elsewhere there is one slot.
+	lockSlotsSQL = "SELECT c.slot FROM counters c WHERE c.org = $1 AND c.subject = $2 AND c.name = $3 ORDER BY c.slot FOR UPDATE"
+	makeSlotSQL  = "INSERT INTO counters (org, subject, name, slot, value) VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING"
+	// dropZeroSQL keeps the table from growing with every subject that ever was.
+	dropZeroSQL = "DELETE FROM counters WHERE org = $1 AND subject = $2 AND name = $3 AND value = 0"
+
+	countersSQL      = "SELECT c.name, CAST(sum(c.value) AS bigint) FROM counters c WHERE c.org = $1 AND c.subject = $2 GROUP BY c.name"
+	countersNamedSQL = "SELECT c.org, c.subject, CAST(sum(c.value) AS bigint) FROM counters c WHERE c.name = $1 GROUP BY c.org, c.subject"
+	limitsSQL        = "SELECT name, value FROM limits WHERE org = $1"
+
+	clearCountersSQL = "DELETE FROM counters WHERE name = $1"
+	putLimitSQL      = "INSERT INTO limits (org, name, value) VALUES ($1, $2, $3) ON CONFLICT (org, name) DO UPDATE SET value = excluded.value"
+	deleteLimitSQL   = "DELETE FROM limits WHERE org = $1 AND name = $2"
+)
+
+func (r reader) Counters(ctx context.Context, org, subject string) (map[string]int64, error) {
+	values := map[string]int64{}
+	if !storable(org) || !storable(subject) {
+		return values, nil
+	}
+	err := r.conn.query(ctx, countersSQL, []any{org, subject}, func(scan func(...any) error) error {
+		var name string
+		var value int64
+		err := scan(&name, &value)
+		values[name] = value
+		return err
+	})
+	return values, err
+}
+
+func (r reader) CountersNamed(ctx context.Context, name string) (map[store.Counter]int64, error) {
+	values := map[store.Counter]int64{}
+	if !storable(name) {
+		return values, nil
+	}
+	err := r.conn.query(ctx, countersNamedSQL, []any{name}, func(scan func(...any) error) error {
+		c := store.Counter{Name: name}
+		var value int64
+		err := scan(&c.Org, &c.Subject, &value)
+		if value != 0 {
+			values[c] = value
+		}
+		return err
+	})
+	return values, err
+}
+
+func (r reader) Limits(ctx context.Context, org string) (map[string]int64, error) {
+	limits := map[string]int64{}
+	if !storable(org) {
+		return limits, nil
+	}
+	err := r.conn.query(ctx, limitsSQL, []any{org}, func(scan func(...any) error) error {
+		var name string
+		var limit int64
+		err := scan(&name, &limit)
+		limits[name] = limit
+		return err
+	})
+	return limits, err
+}
+
+// tallies are what the rows that a transaction writes count for, before and
+// after.
+type tallies struct {
+	before, after map[store.Key][]store.Share
+	overdraw      bool
+}
+
+func (t *tx) Tally(row store.Key, before, after []store.Share) {
+	if t.tallied.before == nil {
+		t.tallied.before, t.tallied.after = map[store.Key][]store.Share{}, map[store.Key][]store.Share{}
+	}
+	if _, known := t.tallied.before[row]; !known {
+		t.tallied.before[row] = before
+	}
+	t.tallied.after[row] = after
+}
+
+// delta is what a transaction adds to a counter.
+type delta struct {
+	store.Share
+	By int64
+}
+
+// deltas are those of the transaction, in the order in which all transactions
+// take them.
+func (t tallies) deltas() []delta {
+	sums := map[store.Counter]delta{}
+	add := func(rows map[store.Key][]store.Share, by int64) {
+		for _, shares := range rows {
+			for _, s := range shares {
+				sums[s.Counter] = delta{s, sums[s.Counter].By + by}
+			}
+		}
+	}
+	add(t.before, -1)
+	add(t.after, 1)
+	return slices.SortedFunc(maps.Values(sums), func(a, b delta) int {
+		return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+func (t *tx) Overdraw() { t.tallied.overdraw = true }
+
+// count applies the deltas at the end of the transaction.
+func (t *tx) count(ctx context.Context) error {
+	for _, d := range t.tallied.deltas() {
+		if d.By == 0 {
+			continue
+		}
+		if err := checkCounter(d.Counter); err != nil {
+			return err
+		}
+		change := t.spread
+		if d.Subject != "" || t.dialect.slots == 1 {
+			change = t.change
+		}
+		if err := change(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkCounter(c store.Counter) error {
+	err := errors.Join(
+		checkText("the organization of a counter", c.Org, maxShort),
+		checkText("the name of a counter", c.Name, maxShort),
+		checkText("the subject of a counter", c.Subject, maxShort),
+	)
+	if err == nil && (c.Org == "" || c.Name == "") {
+		err = errors.New("store: a counter needs an organization and a name")
+	}
+	return err
+}
+
+// change changes a counter of one row.
+func (t *tx) change(ctx context.Context, d delta) error {
+	value, limit, err := t.add(ctx, d, 0)
+	switch {
+	case err != nil:
+		return err
+	case !t.free(d) && value > limit:
+		return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
+	case value == 0:
+		_, err = t.conn.exec(ctx, dropZeroSQL, []any{d.Org, d.Subject, d.Name})
+		return err
+	default:
+		return nil
+	}
+}
+
+// free reports whether the change is not bound to the limit.
+func (t *tx) free(d delta) bool { return d.By < 0 || t.tallied.overdraw }
+
+// spread changes a counter of several rows.
+func (t *tx) spread(ctx context.Context, d delta) error {
+	slot := rand.IntN(t.dialect.slots)
+	if t.free(d) {
+		_, _, err := t.add(ctx, d, slot)
+		return err
+	}
+	// A first look tells which way to go: to lock all slots with one of them
+	// locked already could end in a deadlock.
+	value, limit, slots, err := t.sum(ctx, d)
+	if err == nil && slots < t.dialect.slots {
+		err = t.makeSlots(ctx, d.Counter)
+	}
+	if err != nil {
+		return err
+	}
+	margin := int64(t.dialect.slots)
+	far := d.By == 1 && value+d.By+margin <= limit
+	if !far {
+		margin = 0
+		if err := t.lockSlots(ctx, d.Counter); err != nil {
+			return err
+		}
+	}
+	if _, _, err := t.add(ctx, d, slot); err != nil {
+		return err
+	}
+	value, limit, _, err = t.sum(ctx, d)
+	switch {
+	case err != nil:
+		return err
+	case value+margin <= limit:
+		return nil
+	case far:
+		// Others were quicker. The next run sees at once that the limit is near.
+		return fmt.Errorf("%w: the counter %s has come near its limit", errRetry, d.Name)
+	default:
+		return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
+	}
+}
+
+// add changes one row of a counter and returns its new value.
+func (t *tx) add(ctx context.Context, d delta, slot int) (value, limit int64, err error) {
+	err = t.one(ctx, addSQL, []any{d.Org, d.Subject, d.Name, d.Limit, int64(slot), d.By}, &value, &limit)
+	return value, limit, err
+}
+
+// sum returns the value of a counter and how many rows it has.
+func (t *tx) sum(ctx context.Context, d delta) (value, limit int64, slots int, err error) {
+	var n int64
+	err = t.one(ctx, sumSQL, []any{d.Org, d.Subject, d.Name, d.Limit}, &value, &limit, &n)
+	return value, limit, int(n), err
+}
+
+func (t *tx) lockSlots(ctx context.Context, c store.Counter) error {
+	return t.conn.query(ctx, lockSlotsSQL, []any{c.Org, c.Subject, c.Name}, func(scan func(...any) error) error {
+		var slot int64
+		return scan(&slot)
+	})
+}
+
+// makeSlots makes the rows of a counter that is new. They are never deleted:
+// what is locked must be there.
+func (t *tx) makeSlots(ctx context.Context, c store.Counter) error {
+	for slot := range t.dialect.slots {
+		if _, err := t.conn.exec(ctx, makeSlotSQL, []any{c.Org, c.Subject, c.Name, int64(slot)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) SetCounters(ctx context.Context, name string, values map[store.Counter]int64) error {
+	if _, err := t.conn.exec(ctx, clearCountersSQL, []any{name}); err != nil {
+		return err
+	}
+	for c, value := range values {
+		if c.Name != name {
+			return fmt.Errorf("store: the counter %s is not named %s", c.Name, name)
+		}
+		if err := checkCounter(c); err != nil {
+			return err
+		}
+		if _, _, err := t.add(ctx, delta{store.Share{Counter: c}, value}, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) PutLimit(ctx context.Context, org, name string, limit int64) error {
+	if err := checkCounter(store.Counter{Org: org, Name: name}); err != nil {
+		return err
+	}
+	_, err := t.conn.exec(ctx, putLimitSQL, []any{org, name, limit})
+	return err
+}
+
+func (t *tx) DeleteLimit(ctx context.Context, org, name string) (bool, error) {
+	if !storable(org) || !storable(name) {
+		return false, nil
+	}
+	n, err := t.conn.exec(ctx, deleteLimitSQL, []any{org, name})
+	return n == 1, err
+}
