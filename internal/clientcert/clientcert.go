@@ -5,6 +5,9 @@ package clientcert
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the API names certificates by their SHA-1; nothing is decided by it
 	"crypto/x509"
 	"encoding/base64"
@@ -50,6 +53,9 @@ func ParseChain(text string) (*Chain, error) {
 		}
 		if !certificate.BasicConstraintsValid || !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 			return nil, fmt.Errorf("has a certificate that may not sign others, number %d; send those of the authority, not a client's", i+1)
+		}
+		if !strong(certificate) {
+			return nil, fmt.Errorf("has a certificate whose key is not taken, number %d; take RSA from 2048 to 8192 bits, ECDSA from P-256 on, or Ed25519", i+1)
 		}
 		for _, other := range c.certificates {
 			if other.Equal(certificate) {
@@ -132,6 +138,8 @@ var (
 	// ErrNoCRL means that a list of revoked certificates is required, and there
 	// is none that still counts.
 	ErrNoCRL = errors.New("clientcert: there is no current revocation list")
+	// ErrWeak means that a key on the way up is none to rely on.
+	ErrWeak = errors.New("clientcert: a key is too short, too long or of a kind that is not taken")
 )
 
 // Authority is what certificates are checked against.
@@ -147,8 +155,13 @@ type Authority struct {
 // that it showed as possible links of the chain, at the time. It returns until
 // when the answer holds.
 func (a *Authority) Verify(shown []*x509.Certificate, now time.Time) (until time.Time, err error) {
-	if len(shown) == 0 {
+	if len(shown) == 0 || len(shown) > MaxCertificates {
 		return until, ErrNotIssued
+	}
+	for _, x := range shown {
+		if !strong(x) {
+			return until, ErrWeak
+		}
 	}
 	leaf := shown[0]
 	between := x509.NewCertPool()
@@ -181,6 +194,22 @@ func (a *Authority) Verify(shown []*x509.Certificate, now time.Time) (until time
 		until = earlier(until, a.CRL.NextUpdate)
 	}
 	return until, nil
+}
+
+// strong reports whether the certificate's key is one to rely on, and not one
+// that takes long to check signatures with. Signatures with SHA-1 and MD5 are
+// refused by crypto/x509.
+func strong(x *x509.Certificate) bool {
+	switch key := x.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() >= 2048 && key.N.BitLen() <= 8192
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().BitSize >= 256
+	case ed25519.PublicKey:
+		return true
+	default:
+		return false
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -215,6 +215,8 @@ func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.
 	switch caller.Scheme {
 	case authn.SchemeCloudKey, authn.SchemeGlobalKey, authn.SchemeResourceKey:
 		a.Mechanism, a.Credential = audit.HTTPBasic, caller.Credential
+	case authn.SchemeCertificate:
+		a.Mechanism, a.Token = audit.MutualTLS, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Issuer: caller.Identity.Issuer, Subject: caller.Identity.Subject}
 	default:
 		a.Mechanism, a.Token = audit.HTTPBearer, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Subject: caller.Principal}
 	}

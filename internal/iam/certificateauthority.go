@@ -1,11 +1,12 @@
 package iam
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -51,6 +52,9 @@ var CertificateAuthority = &engine.Kind{
 	Resource:  "CertificateAuthority",
 	UniqueKey: chainIdentity,
 	NameTaken: "The organization has a certificate authority with these certificates already",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_certificate_authorities.per_org", Scope: engine.PerOrganization, DisplayName: "Certificate Authorities Per Organization", Limit: 25,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1,
@@ -121,7 +125,14 @@ type AuthorityRecord struct {
 	// certificates as sent or fetched, or nothing.
 	Chain string `json:"chain"`
 	CRL   []byte `json:"crl,omitempty"`
+	// Fetched is when CRL was fetched, Next when its issuer promised another: zero
+	// for one that was not fetched, or has no end.
+	Fetched time.Time `json:"fetched,omitzero"`
+	Next    time.Time `json:"next,omitzero"`
 }
+
+// dropCRL forgets the list of revoked certificates.
+func (r *AuthorityRecord) dropCRL() { r.CRL, r.Fetched, r.Next = nil, time.Time{}, time.Time{} }
 
 // Encode returns the record as stored bytes.
 func (r AuthorityRecord) Encode() []byte {
@@ -141,19 +152,31 @@ func DecodeAuthorityRecord(b []byte) (AuthorityRecord, error) {
 	return r, nil
 }
 
-// Authority returns what certificates are checked against.
-func (r AuthorityRecord) Authority(require bool) (*clientcert.Authority, error) {
+// AuthorityOf returns what certificates are checked against.
+func AuthorityOf(o *engine.Object) (*clientcert.Authority, error) {
+	r, err := DecodeAuthorityRecord(o.Private)
+	if err != nil {
+		return nil, err
+	}
 	chain, err := clientcert.ParseChain(r.Chain)
 	if err != nil {
 		return nil, fmt.Errorf("iam: a stored chain %w", err)
 	}
-	a := &clientcert.Authority{Chain: chain, RequireCRL: require}
+	a := &clientcert.Authority{Chain: chain}
+	a.RequireCRL, _ = o.Doc.Get("require_crl_on_client_certificate").(bool)
 	if len(r.CRL) > 0 {
 		if a.CRL, err = chain.ParseCRL(string(r.CRL)); err != nil {
 			return nil, fmt.Errorf("iam: a stored revocation list %w", err)
 		}
 	}
 	return a, nil
+}
+
+// CRLTimes returns when the authority's list of revoked certificates was fetched,
+// or the zero time where it was not, and when its issuer promised another.
+func CRLTimes(o *engine.Object) (fetched, next time.Time, err error) {
+	r, err := DecodeAuthorityRecord(o.Private)
+	return r.Fetched, r.Next, err
 }
 
 // chainIdentity keeps one organization from having the same authority twice:
@@ -169,14 +192,33 @@ func chainIdentity(o *engine.Object) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// SubjectField is the index entry that finds authorities by whom they can have
-// signed: SubjectHash of each subject in the chain.
-const SubjectField = "certificate.subject"
+// subjectTarget is what the entries that find authorities by whom they can have
+// signed refer to, in place of a kind.
+const subjectTarget = "certificate.subject"
 
-// SubjectHash is the form of a certificate's raw subject or issuer in the index.
+// SubjectHash is the form of a certificate's raw subject or issuer by which
+// AuthoritiesNamed finds authorities.
 func SubjectHash(raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:])
+}
+
+func subjectKey(hash string) store.Key { return store.Key{Kind: subjectTarget, ID: hash} }
+
+// AuthoritiesNamed returns the authorities of every organization that have a
+// certificate with the subject, at most limit of them.
+func AuthoritiesNamed(ctx context.Context, r store.Reader, hash string, limit int) ([]store.Key, error) {
+	rows, err := r.Referrers(ctx, subjectKey(hash), limit)
+	if err != nil {
+		return nil, err
+	}
+	var keys []store.Key
+	for _, row := range rows {
+		if row.Kind == CertificateAuthority.Key() {
+			keys = append(keys, row.Key)
+		}
+	}
+	return keys, nil
 }
 
 func chainLinks(o *engine.Object) []engine.Link {
@@ -190,7 +232,7 @@ func chainLinks(o *engine.Object) []engine.Link {
 	}
 	var links []engine.Link
 	for _, subject := range chain.Subjects() {
-		links = append(links, engine.Link{Field: SubjectField, To: store.Key{ID: SubjectHash(subject)}})
+		links = append(links, engine.Link{Field: subjectTarget, To: subjectKey(SubjectHash(subject))})
 	}
 	return links
 }
@@ -262,13 +304,15 @@ func checkAuthority(w *engine.Write) []api.Problem {
 	return problems
 }
 
-// settleAuthority fills in what the certificates say, and keeps them.
-func settleAuthority(_ context.Context, w *engine.Write) error {
-	r, err := record(w)
+// settleAuthority fills in what the certificates say, and keeps them. Who changes
+// the chain, or what is revoked, decides who is in the pools, and so must be
+// somebody who could grant what the pools hold, as with a filter.
+func settleAuthority(ctx context.Context, w *engine.Write) error {
+	before, err := record(w)
 	if err != nil {
 		return err
 	}
-	doc := w.New.Doc
+	r, doc := before, w.New.Doc
 	if text := doc.String("certificate_chain"); text != "" {
 		r.Chain = text
 	}
@@ -282,18 +326,22 @@ func settleAuthority(_ context.Context, w *engine.Write) error {
 		if string(r.CRL) != c.upload || doc.String("crl_source") != CRLSourceLocal {
 			doc.Set("crl_updated_at", api.Timestamp(w.Now))
 		}
+		r.dropCRL()
 		r.CRL = []byte(c.upload)
 		doc.Set("crl_source", CRLSourceLocal)
 		doc.Set("crl_url", crlUploaded)
 	case c.keep:
 	case c.url != "":
-		if w.Old == nil || w.Old.Doc.String("crl_url") != c.url {
-			r.CRL = nil // another list, which is to be fetched
+		// Another list, or another chain, which has not signed it: it is to be
+		// fetched anew.
+		_, err := chain.ParseCRL(string(r.CRL))
+		if w.Old == nil || w.Old.Doc.String("crl_url") != c.url || err != nil {
+			r.dropCRL()
 			doc.Set("crl_updated_at", nil)
 		}
 		doc.Set("crl_source", CRLSourceURL)
 	default:
-		r.CRL = nil
+		r.dropCRL()
 		doc.Set("crl_source", nil)
 		doc.Set("crl_url", nil)
 		doc.Set("crl_updated_at", nil)
@@ -305,6 +353,39 @@ func settleAuthority(_ context.Context, w *engine.Write) error {
 	doc.Set("expiration_dates", list(chain.ExpirationDates(), api.Timestamp))
 	doc.Set("state", stateEnabled)
 	w.New.Private = r.Encode()
+	if w.Old == nil || admitsAsBefore(w, before, r) {
+		return nil
+	}
+	return mustControlPools(ctx, w)
+}
+
+// admitsAsBefore reports whether the update leaves alone who is let in.
+func admitsAsBefore(w *engine.Write, before, after AuthorityRecord) bool {
+	for _, field := range []string{"crl_source", "crl_url", "require_crl_on_client_certificate"} {
+		if w.Old.Doc.Get(field) != w.New.Doc.Get(field) {
+			return false
+		}
+	}
+	return before.Chain == after.Chain && bytes.Equal(before.CRL, after.CRL)
+}
+
+// mustControlPools is mustControl for all pools of an authority.
+func mustControlPools(ctx context.Context, w *engine.Write) error {
+	if w.Caller == nil {
+		return nil
+	}
+	pools, err := w.Tx.List(ctx, store.Query{
+		Org: w.New.Org, Kind: certificatePoolID.Key, Limit: maxHeld,
+		Where: []store.Condition{{Field: store.FieldParent, Values: []string{w.New.ID}}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range pools {
+		if err := mustControl(ctx, w, p.ID); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -318,22 +399,43 @@ func list[T any](values []T, text func(T) string) []any {
 	return out
 }
 
-// PutCRL keeps a list that was fetched from the authority's URL.
-func PutCRL(o *engine.Object, fetched []byte, at time.Time) (*x509.RevocationList, error) {
+// errOldCRL is the error of a fetched list that is older than the one that is
+// known: somebody on the way could otherwise bring back what was revoked since.
+var errOldCRL = errors.New("iam: the fetched revocation list is older than the one that is there")
+
+// StoreCRL keeps a list of revoked certificates that was fetched from the URL. It
+// does nothing, and answers store.ErrNotFound, where the authority is gone or has
+// another URL by now. Other errors say what is wrong with the list.
+func StoreCRL(ctx context.Context, e *engine.Engine, tx store.Tx, org, id, from string, fetched []byte) error {
+	o, err := e.Lock(ctx, tx, org, CertificateAuthority, id)
+	if err != nil {
+		return err
+	}
+	if o.Doc.String("crl_source") != CRLSourceURL || o.Doc.String("crl_url") != from {
+		return store.ErrNotFound
+	}
 	r, err := DecodeAuthorityRecord(o.Private)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	chain, err := clientcert.ParseChain(r.Chain)
 	if err != nil {
-		return nil, fmt.Errorf("iam: a stored chain %w", err)
+		return fmt.Errorf("iam: a stored chain %w", err)
 	}
 	parsed, err := chain.ParseCRL(string(fetched))
 	if err != nil {
-		return nil, fmt.Errorf("iam: the fetched revocation list %w", err)
+		return fmt.Errorf("iam: the fetched revocation list %w", err)
 	}
-	r.CRL = fetched
+	if len(r.CRL) > 0 {
+		if known, err := chain.ParseCRL(string(r.CRL)); err == nil && parsed.ThisUpdate.Before(known.ThisUpdate) {
+			return errOldCRL
+		}
+	}
+	r.CRL, r.Fetched, r.Next = fetched, e.Now().UTC(), parsed.NextUpdate.UTC()
+	if parsed.NextUpdate.IsZero() {
+		r.Next = time.Time{}
+	}
 	o.Private = r.Encode()
-	o.Doc.Set("crl_updated_at", api.Timestamp(at))
-	return parsed, nil
+	o.Doc.Set("crl_updated_at", api.Timestamp(r.Fetched))
+	return e.Save(ctx, tx, o)
 }

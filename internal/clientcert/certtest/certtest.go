@@ -48,6 +48,22 @@ func (s *Signer) Issue(t testing.TB, change func(*x509.Certificate)) *Signer {
 	return issue(t, s, change)
 }
 
+// IssueFor is Issue for a key that the caller has made.
+func (s *Signer) IssueFor(t testing.TB, key crypto.Signer, change func(*x509.Certificate)) *Signer {
+	t.Helper()
+	return issueFor(t, s, key, change)
+}
+
+// WeakKey is a key that is too short to be taken.
+func WeakKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 // SelfSigned returns a certificate that signed itself.
 func SelfSigned(t testing.TB, change func(*x509.Certificate)) *Signer {
 	t.Helper()
@@ -60,6 +76,11 @@ func issue(t testing.TB, parent *Signer, change func(*x509.Certificate)) *Signer
 	if err != nil {
 		t.Fatal(err)
 	}
+	return issueFor(t, parent, key, change)
+}
+
+func issueFor(t testing.TB, parent *Signer, key crypto.Signer, change func(*x509.Certificate)) *Signer {
+	t.Helper()
 	now := time.Now().Truncate(time.Second)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1000 + serial.Add(1)), Subject: pkix.Name{CommonName: "somebody"},
