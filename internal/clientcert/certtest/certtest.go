@@ -54,16 +54,6 @@ func (s *Signer) IssueFor(t testing.TB, key crypto.Signer, change func(*x509.Cer
 	return issueFor(t, s, key, change)
 }
 
-// WeakKey is a key that is too short to be taken.
-func WeakKey(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // SelfSigned returns a certificate that signed itself.
 func SelfSigned(t testing.TB, change func(*x509.Certificate)) *Signer {
 	t.Helper()
