@@ -10,7 +10,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # FUZZTIME is how long each fuzz target runs.
 FUZZTIME ?= 10s
 
-# OPTIONAL=1 lets test-terraform pass where terraform or the provider is missing.
+# OPTIONAL=1 lets test-terraform and test-cli pass where their programs are
+# missing.
 OPTIONAL ?=
 
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -23,13 +24,14 @@ RACE := -race -gcflags=modernc.org/...=-race=false
 
 # summary reads the output of 'go test -v': it prints one line a package, and
 # what a package that failed has written. A skipped test fails the run, so that
-# none is skipped unseen; only those that drive Terraform may be.
+# none is skipped unseen; only those that drive the vendor's programs may be.
 define summary
 awk '
 	/^[[:space:]]*--- SKIP/ { skipped[++skips] = $$0 }
 	/^ok[[:space:]]/ {
 		print; fflush()
 		if (skips && $$2 ~ /\/e2e\/terraform$$/) printf "note: skipped %d in %s: no terraform or no provider\n", skips, $$2
+		else if (skips && $$2 ~ /\/e2e\/cli$$/) printf "note: skipped %d in %s: CONFLUENT_CLI names no program\n", skips, $$2
 		else for (i = 1; i <= skips; i++) { print "skipped in " $$2 ": " skipped[i]; bad = 1 }
 		skips = 0; held = ""; next
 	}
@@ -67,6 +69,10 @@ test-race: deps ## Run all tests with the race detector (needs a C compiler)
 .PHONY: test-terraform
 test-terraform: ## Run Terraform's official provider against Weir
 	(cd e2e && WEIR_REQUIRE_TERRAFORM=$(if $(OPTIONAL),,1) $(GO) test -v ./terraform/... | eval "$$summary")
+
+.PHONY: test-cli
+test-cli: ## Run the vendor's CLI against Weir
+	(cd e2e && WEIR_REQUIRE_CLI=$(if $(OPTIONAL),,1) $(GO) test -v ./cli/... | eval "$$summary")
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

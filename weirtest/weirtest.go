@@ -147,14 +147,30 @@ func (s *Server) Do(method, path string, body any) Answer {
 	return s.As(s.APIKey, s.APISecret).Do(method, path, body)
 }
 
-// Client sends requests with one API key.
+// Client sends requests with one API key, or with the token of a session.
 type Client struct {
 	s           *Server
 	key, secret string
+	token       string
 }
 
 // As returns a client with another key; with an empty one it sends none.
-func (s *Server) As(key, secret string) Client { return Client{s, key, secret} }
+func (s *Server) As(key, secret string) Client { return Client{s: s, key: key, secret: secret} }
+
+// WithToken returns a client with a bearer token.
+func (s *Server) WithToken(token string) Client { return Client{s: s, token: token} }
+
+// SignIn signs a user in as the CLI does, and returns a client with the token
+// of the session.
+func (s *Server) SignIn(email, password string) Client {
+	s.t.Helper()
+	a := s.As("", "").Do(http.MethodPost, "/api/sessions", map[string]string{"email": email, "password": password})
+	token, _ := a.Body["token"].(string)
+	if a.Status != http.StatusOK || token == "" {
+		s.t.Fatalf("weirtest: sign in as %s: %d %s", email, a.Status, a.Raw)
+	}
+	return s.WithToken(token)
+}
 
 // Do is Server.Do with the client's key.
 func (c Client) Do(method, path string, body any) Answer {
@@ -180,6 +196,9 @@ func (c Client) Do(method, path string, body any) Answer {
 	}
 	if c.key != "" {
 		req.SetBasicAuth(c.key, c.secret)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	return c.s.Send(req)
 }

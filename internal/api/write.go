@@ -21,6 +21,9 @@ type ErrorWriter struct {
 	PublicURL string
 	Log       *slog.Logger
 	Now       func() time.Time
+	// Body makes the body of an answer, for APIs whose errors look otherwise;
+	// nil means the usual one.
+	Body func(e *Error) any
 }
 
 // failure is the body of every error: the errors list that each operation's
@@ -84,7 +87,13 @@ func (w ErrorWriter) Write(rw http.ResponseWriter, r *http.Request, err error) {
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 
-	body, merr := json.Marshal(w.body(e, requestID, requestedPath(r)))
+	var shape any
+	if w.Body != nil {
+		shape = w.Body(e)
+	} else {
+		shape = w.body(e, requestID, requestedPath(r))
+	}
+	body, merr := json.Marshal(shape)
 	if merr != nil {
 		// Strings always marshal; this is here so that a mistake shows.
 		panic(fmt.Sprintf("api: encode error body: %v", merr))

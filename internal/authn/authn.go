@@ -32,6 +32,7 @@ const (
 const (
 	APIKeyKind      = "iam/v2.ApiKey"
 	RoleBindingKind = "iam/v2.RoleBinding"
+	SessionKind     = "weir/v1.Session"
 )
 
 // PrincipalPrefix stands before the ID of a principal in role bindings.

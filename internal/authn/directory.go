@@ -19,6 +19,7 @@ import (
 type Directory struct {
 	store    store.Reader
 	keys     *memory.Memory[string, keyEntry]
+	sessions *memory.Memory[string, sessionEntry]
 	subjects *memory.Memory[subjectKey, *authz.Subject]
 }
 
@@ -27,12 +28,14 @@ type keyEntry struct {
 	record KeyRecord
 }
 
+type sessionEntry struct{ org, user string }
+
 // subjectKey names the principals that a subject acts for, joined by spaces,
 // the one that it is first.
 type subjectKey struct{ org, principals string }
 
 // DirectoryKinds are the kinds whose changes a directory must be told of.
-func DirectoryKinds() []string { return []string{APIKeyKind, RoleBindingKind} }
+func DirectoryKinds() []string { return []string{APIKeyKind, RoleBindingKind, SessionKind} }
 
 // rememberedKeys bounds each part of the directory. An entry takes a few
 // hundred bytes, a subject more with its bindings.
@@ -42,8 +45,9 @@ const rememberedKeys = 20_000
 // it told of changes.
 func NewDirectory(s store.Reader) *Directory {
 	d := &Directory{store: s}
-	d.keys = memory.New(rememberedKeys, d.loadKey,
-		map[string]memory.Reach{APIKeyKind: memory.Same}, func(id string) string { return id })
+	id := func(id string) string { return id }
+	d.keys = memory.New(rememberedKeys, d.loadKey, map[string]memory.Reach{APIKeyKind: memory.Same}, id)
+	d.sessions = memory.New(rememberedKeys, d.loadSession, map[string]memory.Reach{SessionKind: memory.Same}, id)
 	// A change does not say whose binding it was. Bindings change seldom, and a
 	// subject costs one query to read again.
 	d.subjects = memory.New(rememberedKeys, d.loadSubject, map[string]memory.Reach{RoleBindingKind: memory.Everything}, nil)
@@ -54,6 +58,7 @@ func NewDirectory(s store.Reader) *Directory {
 // may be called from any goroutine.
 func (d *Directory) Changed(c store.Change) {
 	d.keys.Changed(c)
+	d.sessions.Changed(c)
 	d.subjects.Changed(c)
 }
 
@@ -77,6 +82,22 @@ func (d *Directory) loadKey(ctx context.Context, id string) (keyEntry, error) {
 		return keyEntry{}, err
 	}
 	return keyEntry{row.Org, record}, nil
+}
+
+// Session returns the organization and the user of the session, or
+// store.ErrNotFound where it has ended.
+func (d *Directory) Session(ctx context.Context, id string) (org, user string, err error) {
+	e, err := d.sessions.Get(ctx, id)
+	return e.org, e.user, err
+}
+
+func (d *Directory) loadSession(ctx context.Context, id string) (sessionEntry, error) {
+	row, err := d.store.Get(ctx, "", store.Key{Kind: SessionKind, ID: id})
+	if err != nil {
+		return sessionEntry{}, err
+	}
+	record, err := DecodeSessionRecord(row.Private)
+	return sessionEntry{row.Org, record.User}, err
 }
 
 func keyShape(id string) bool {

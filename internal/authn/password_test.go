@@ -1,7 +1,10 @@
 package authn_test
 
 import (
+	"context"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weirhq/weir/internal/authn"
@@ -41,5 +44,72 @@ func TestPasswordMatchesRefusesWhatIsNoHash(t *testing.T) {
 		if ok, err := authn.PasswordMatches("", hash); ok || err == nil {
 			t.Errorf("%q matches: %v, %v", hash, ok, err)
 		}
+	}
+}
+
+// What stands for accounts that do not exist costs what a real hash costs, and
+// matches nothing.
+func TestNoPassword(t *testing.T) {
+	t.Parallel()
+	hash, err := authn.HashPassword("anything")
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := authn.NoPassword()
+	if len(none) != len(hash) || none[:strings.LastIndex(none[:30], "$")+1] != hash[:strings.LastIndex(hash[:30], "$")+1] {
+		t.Errorf("%s has not the form of %s", none, hash)
+	}
+	for _, password := range []string{"", "\x00", strings.Repeat("\x00", 32)} {
+		if ok, err := authn.PasswordMatches(password, none); ok || err != nil {
+			t.Errorf("%q matches: %t, %v", password, ok, err)
+		}
+	}
+}
+
+func TestPasswordProblem(t *testing.T) {
+	t.Parallel()
+	const email = "marty@example.com"
+	for password, good := range map[string]bool{
+		"": false, "1234567": false, "12345678": true, strings.Repeat("é", 128): true, strings.Repeat("é", 129): false,
+		email: false, strings.ToUpper(email): false, email + "!": true, "        ": true, "\xff\xff\xff\xff\xff\xff\xff\xff": false,
+	} {
+		if problem := authn.PasswordProblem(password, email); (problem == "") != good {
+			t.Errorf("%q: %q", password, problem)
+		}
+	}
+}
+
+// So many run at once, and whoever's time runs out is told.
+func TestPasswordsTakeTurns(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan struct{}, 10), make(chan struct{})
+	p := authn.NewPasswords(func(password string) (string, error) {
+		started <- struct{}{}
+		<-release
+		return "hash of " + password, nil
+	})
+	var wg sync.WaitGroup
+	for range authn.HashesAtOnce {
+		wg.Go(func() {
+			if hash, err := p.Hash(t.Context(), "x"); err != nil || hash != "hash of x" {
+				t.Errorf("%q, %v", hash, err)
+			}
+		})
+	}
+	for range authn.HashesAtOnce {
+		<-started
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Hash(ctx, "one too many"); !errors.Is(err, authn.ErrBusy) {
+		t.Errorf("one too many: %v", err)
+	}
+	if len(started) > 0 {
+		t.Error("one too many was hashed")
+	}
+	close(release)
+	wg.Wait()
+	if err := p.Turn(t.Context(), func() error { return errors.New("mine") }); err == nil || err.Error() != "mine" {
+		t.Errorf("what runs in a turn fails with %v", err)
 	}
 }

@@ -103,3 +103,20 @@ func (s Scope) Resource() string { return resources[s] }
 func ScopeResources() []string {
 	return slices.Sorted(maps.Values(resources))
 }
+
+// Level is the organization, environment or cluster that the scope is one of or
+// lies in: Organization, Environment or CloudCluster.
+func (s Scope) Level() Scope {
+	level := Organization
+	for path, scope := range scopes {
+		if scope != s {
+			continue
+		}
+		for _, part := range []Scope{Environment, CloudCluster} {
+			if slices.Contains(strings.Split(path, "/"), string(part)) {
+				level = part
+			}
+		}
+	}
+	return level
+}

@@ -131,11 +131,15 @@ Terraform (and set endpoint = "%[1]s" in the provider's block):
     export CONFLUENT_CLOUD_API_KEY=%[5]s
     export CONFLUENT_CLOUD_API_SECRET=%[8]s%[9]s
 
+Confluent CLI, which takes the user's address and password from the environment:
+
+    (set -a; . %[11]s; confluent login --url %[1]s/confluent.cloud)
+
 curl:
 
     %[10]s -u %[5]s:%[8]s %[1]s/org/v2/environments
 
 The API reference is at %[1]s/docs
 
-`, url, c.OrganizationID, c.EnvironmentID, c.Email, c.APIKey, c.APISecret, file, quote(c.APISecret), trust, curl)
+`, url, c.OrganizationID, c.EnvironmentID, c.Email, c.APIKey, c.APISecret, file, quote(c.APISecret), trust, curl, quote(file))
 }

@@ -23,10 +23,8 @@ type Options struct {
 
 // Limits of chosen secrets: shorter ones could be guessed.
 const (
-	minSecret   = 16
-	maxSecret   = 128
-	minPassword = 8
-	maxPassword = 128
+	minSecret = 16
+	maxSecret = 128
 )
 
 var keyID = regexp.MustCompile(fmt.Sprintf("^[A-Z0-9]{%d}$", authn.KeyIDLength))
@@ -44,8 +42,8 @@ func (o Options) Check() error {
 			return errors.New("WEIR_BOOTSTRAP_EMAIL must be an e-mail address such as admin@example.com")
 		}
 	}
-	if o.Password != "" && !printable(o.Password, minPassword, maxPassword) {
-		return fmt.Errorf("WEIR_BOOTSTRAP_PASSWORD must have %d to %d printable ASCII characters without spaces", minPassword, maxPassword)
+	if o.Password != "" && !printable(o.Password, authn.MinPassword, authn.MaxPassword) {
+		return fmt.Errorf("WEIR_BOOTSTRAP_PASSWORD must have %d to %d printable ASCII characters without spaces", authn.MinPassword, authn.MaxPassword)
 	}
 	if o.OrganizationID != "" {
 		if id, err := uuid.Parse(o.OrganizationID); err != nil || id.String() != o.OrganizationID {

@@ -53,6 +53,11 @@ type Call struct {
 	// call that is no GET is in the log, without its body, which may hold
 	// secrets.
 	Method string
+	// Failure makes the bodies of its errors, where its clients read them in
+	// another form than the usual one, and FailureFields describe that form for
+	// the API reference.
+	Failure       func(e *api.Error) any
+	FailureFields []Field
 	// Do does it. It opens its own transactions.
 	Do func(ctx context.Context, c *Calling) (*Answer, error)
 }
@@ -74,6 +79,15 @@ type Calling struct {
 	Body Doc
 	// Success is the status of the answer when all went well.
 	Success int
+}
+
+// Failure returns what makes the bodies of an operation's errors, or nil for the
+// usual one.
+func (e *Engine) Failure(operationID string) func(*api.Error) any {
+	if call := e.routes[operationID].call; call != nil {
+		return call.Failure
+	}
+	return nil
 }
 
 // Allows reports whether the caller may do the operation on a resource of the
@@ -177,6 +191,8 @@ func (c *Call) check() error {
 		return fmt.Errorf("operation %s has no caller to ask about", c.Operation)
 	case c.Identify != nil && (len(op.Credentials) > 0 || c.Body == nil):
 		return fmt.Errorf("operation %s has credentials in its header, or none in its body", c.Operation)
+	case (c.Failure == nil) != (c.FailureFields == nil):
+		return fmt.Errorf("operation %s must both make and describe errors of its own", c.Operation)
 	}
 	return nil
 }

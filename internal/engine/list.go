@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/authz"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -23,7 +24,7 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 			return nil, err
 		}
 	}
-	query := store.Query{Org: q.caller.Org, Kind: k.StoreKey(), Visible: e.visible(q), Except: q.keptFrom()}
+	query := store.Query{Org: q.caller.Org, Kind: k.StoreKey(), Visible: k.Visible(q.caller), Except: q.keptFrom()}
 	filters, err := k.filters(q.query)
 	if err != nil {
 		return nil, err
@@ -109,17 +110,16 @@ func (q *request) collection() string {
 	return (&Object{Kind: q.kind, Parent: q.parent}).collection()
 }
 
-// visible says, for the store, what of the kind the caller may see; nil is
+// Visible says, for the store, what of the kind the caller may see; nil is
 // everything. It agrees with the decision about each object.
-func (e *Engine) visible(q *request) []store.Condition {
-	k := q.kind
+func (k *Kind) Visible(caller *authn.Caller) []store.Condition {
 	conditions := []store.Condition{}
 	all := true
 	for _, resource := range k.guardedAs() {
-		v := authz.Visible(q.caller.Subject, k.asks(List), resource, k.Segment)
+		v := authz.Visible(caller.Subject, k.asks(List), resource, k.Segment)
 		all = all && v.All
 		if v.All {
-			v.Scopes = []string{OrganizationCRN(q.caller.Org).String()}
+			v.Scopes = []string{OrganizationCRN(caller.Org).String()}
 		}
 		switch {
 		case k.indexed() && len(v.Scopes) > 0:
@@ -131,8 +131,8 @@ func (e *Engine) visible(q *request) []store.Condition {
 	if all {
 		return nil
 	}
-	if k.OwnedBy != "" && authz.OwnerMay(q.caller.Principal, k.asks(List), k.guardedAs()) {
-		conditions = append(conditions, store.Condition{Field: k.OwnedBy, Values: []string{k.OwnerPrefix + q.caller.Principal}})
+	if k.OwnedBy != "" && authz.OwnerMay(caller.Principal, k.asks(List), k.guardedAs()) {
+		conditions = append(conditions, store.Condition{Field: k.OwnedBy, Values: []string{k.OwnerPrefix + caller.Principal}})
 	}
 	return conditions
 }

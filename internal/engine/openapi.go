@@ -205,7 +205,11 @@ func (d *document) called(o *openapi3.Operation, op operation.Operation, call *C
 	}
 	o.Responses.Set(strconv.Itoa(op.Success), &openapi3.ResponseRef{Value: success})
 	for status, codes := range scoped(op, call.failures(op)) {
-		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: d.failure(status, codes)})
+		failure := d.failure(status, codes)
+		if call.Failure != nil {
+			failure.Content = openapi3.NewContentWithJSONSchema(d.structure(call.FailureFields, answered))
+		}
+		o.Responses.Set(strconv.Itoa(status), &openapi3.ResponseRef{Value: failure})
 	}
 }
 

@@ -158,8 +158,7 @@ func (k *Kind) checkSource() error {
 // List returns the objects of a kind in the caller's organization that the
 // caller may see, at most limit of them, in the order of lists.
 func (e *Engine) List(ctx context.Context, caller *authn.Caller, k *Kind, limit int) ([]*Object, error) {
-	q := &request{kind: k, caller: caller, verb: List}
-	rows, err := e.Store.List(ctx, store.Query{Org: caller.Org, Kind: k.Key(), Visible: e.visible(q), Limit: limit})
+	rows, err := e.Store.List(ctx, store.Query{Org: caller.Org, Kind: k.Key(), Visible: k.Visible(caller), Limit: limit})
 	if err != nil {
 		return nil, err
 	}

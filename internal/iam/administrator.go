@@ -24,7 +24,7 @@ func keepAdministrator(ctx context.Context, w *engine.Write, gone []*engine.Obje
 }
 
 // keepAdministratorKey is the same for a deletion that takes the key of an
-// OrganizationAdmin.
+// OrganizationAdmin. Who can sign in with a password needs none.
 func keepAdministratorKey(ctx context.Context, w *engine.Write, gone []*engine.Object) error {
 	for _, o := range gone {
 		admin, err := holdsAdmin(ctx, w.Tx, o.Org, o.Doc.String("spec.owner.id"))
@@ -57,7 +57,7 @@ func mustHaveAdministrator(ctx context.Context, w *engine.Write, org string) err
 		return err
 	}
 	if len(left) == 0 {
-		return api.New(api.BadRequest, "The organization would be left without an OrganizationAdmin who has an API key to manage it with; give the role and a key to somebody else first")
+		return api.New(api.BadRequest, "The organization would be left without an OrganizationAdmin who can manage it; give the role to somebody else first")
 	}
 	keys, err := w.Tx.Count(ctx, store.Query{Org: org, Kind: authn.APIKeyKind, Limit: 1, Where: []store.Condition{
 		{Field: "spec.owner", Values: left},
@@ -66,10 +66,35 @@ func mustHaveAdministrator(ctx context.Context, w *engine.Write, org string) err
 	if err != nil {
 		return err
 	}
-	if keys == 0 {
-		return api.New(api.BadRequest, "No OrganizationAdmin would have an API key left to manage the organization with; make another one first")
+	if keys > 0 {
+		return nil
 	}
-	return nil
+	for _, id := range left {
+		if can, err := canSignIn(ctx, w.Tx, org, id); can || err != nil {
+			return err
+		}
+	}
+	return api.New(api.BadRequest, "No OrganizationAdmin would have a password or an API key left to manage the organization with; make another key first")
+}
+
+// canSignIn reports whether the principal is a user with a password.
+func canSignIn(ctx context.Context, r store.Reader, org, id string) (bool, error) {
+	if !userID.ID.Has(id) {
+		return false, nil
+	}
+	row, err := r.Get(ctx, org, store.Key{Kind: userID.Key, ID: id})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	user, err := User.Decode(row)
+	if err != nil {
+		return false, err
+	}
+	hash, err := PasswordOf(user)
+	return hash != "", err
 }
 
 // managementKeys are the resources of keys that reach management operations.

@@ -46,6 +46,11 @@ func TestBindingLinks(t *testing.T) {
 			"crn_pattern.identity-pool iam/v2.IdentityPool pool-2":                    true,
 			"crn_pattern.identity-provider iam/v2.IdentityProvider op-1":              true,
 		}},
+		"certificate pool": {binding("User:pool-AbC12345", "ResourceOwner", root+"/certificate-identity-pool=pool-AbC12346"), map[string]bool{
+			"principal.id iam/v2.CertificateIdentityPool pool-AbC12345": true, "crn_pattern/*  " + root: true,
+			"crn_pattern/*  " + root + "/certificate-identity-pool=pool-AbC12346":                true,
+			"crn_pattern.certificate-identity-pool iam/v2.CertificateIdentityPool pool-AbC12346": true,
+		}},
 		"unknown principal, no pattern": {binding("User:lkc-abc", "x", "nonsense"), map[string]bool{}},
 	} {
 		if got := links(c.o); !reflect.DeepEqual(got, c.want) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/engine"
@@ -75,6 +76,10 @@ type UserRecord struct {
 	PasswordHash string `json:"password_hash,omitempty"`
 	// Pending users were invited and have not accepted yet.
 	Pending bool `json:"pending,omitempty"`
+	// ResetHash is the keyed hash, in hexadecimal, of the token that lets the user
+	// choose another password until ResetExpires, or "".
+	ResetHash    string    `json:"reset_hash,omitempty"`
+	ResetExpires time.Time `json:"reset_expires,omitzero"`
 }
 
 // Encode returns the record as stored bytes.
@@ -95,13 +100,17 @@ func DecodeUserRecord(b []byte) (UserRecord, error) {
 	return r, nil
 }
 
-func setAuthType(_ context.Context, w *engine.Write, body engine.Doc) error {
+// setAuthType ends the sessions that began the other way.
+func setAuthType(ctx context.Context, w *engine.Write, body engine.Doc) error {
 	wanted := body.String("auth_type")
 	if problems := checkAuthType(wanted); len(problems) > 0 {
 		return api.Invalid(problems...)
 	}
+	if w.Old.Doc.String("auth_type") == wanted {
+		return nil
+	}
 	w.New.Doc.Set("auth_type", wanted)
-	return nil
+	return EndSessions(ctx, w.Tx, w.Old.Org, w.Old.ID, w.Now)
 }
 
 // checkAuthType refuses single sign-on, which no organization has a connection

@@ -5,15 +5,12 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/weirhq/weir/internal/authn"
 )
 
-// Bounds of what a person chooses, in characters. The name's is that of the
-// user's full_name.
-const (
-	minPassword = 8
-	maxPassword = 128
-	maxName     = 255
-)
+// maxName bounds the name, in characters: as the user's full_name.
+const maxName = 255
 
 // Names of the form's fields.
 const (
@@ -43,17 +40,9 @@ func (f form) problems(email string) map[string]string {
 	case !utf8.ValidString(f.name) || strings.ContainsFunc(f.name, unicode.IsControl):
 		p[fieldName] = "Enter your name without control characters."
 	}
-	switch length := utf8.RuneCountInString(f.password); {
-	case length == 0:
-		p[fieldPassword] = "Choose a password."
-	case length < minPassword:
-		p[fieldPassword] = "Choose a longer password: it needs at least 8 characters."
-	case length > maxPassword:
-		p[fieldPassword] = "Choose a shorter password: it can have at most 128 characters."
-	case !utf8.ValidString(f.password):
-		p[fieldPassword] = "Choose a password of characters that can be read."
-	case strings.EqualFold(f.password, email):
-		p[fieldPassword] = "Choose a password that is not your e-mail address."
+	switch problem := authn.PasswordProblem(f.password, email); {
+	case problem != "":
+		p[fieldPassword] = problem
 	case f.repeat == "":
 		p[fieldRepeat] = "Repeat the password."
 	case f.password != f.repeat:

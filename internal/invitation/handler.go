@@ -1,13 +1,9 @@
 package invitation
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strconv"
 
@@ -16,16 +12,8 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/page"
 	"github.com/weirhq/weir/internal/store"
-)
-
-const (
-	// maxBody bounds a form, in bytes: a name of 255 and two passwords of 128
-	// characters, each of up to twelve bytes when encoded, fit well.
-	maxBody = 16 << 10
-	// hashesAtOnce bounds how many passwords are hashed at a time, each in
-	// 64 MiB.
-	hashesAtOnce = 2
 )
 
 // Handler serves the page at Path, where invited people sign up. It works
@@ -36,47 +24,28 @@ const (
 // reads changes nothing: programs that look at the links in mail do not spend
 // them.
 type Handler struct {
-	engine *engine.Engine
-	admit  func(http.ResponseWriter, *http.Request) (leave func(), err error)
-	page   *template.Template
-	policy string
-	// hashing holds a place for each password that may be hashed now.
-	hashing chan struct{}
-	hash    func(password string) (string, error)
+	engine    *engine.Engine
+	passwords *authn.Passwords
+	admit     func(http.ResponseWriter, *http.Request) (leave func(), err error)
+	page      *page.Page
 }
 
 // NewHandler returns the handler. Admit is asked before a form is looked at; an
 // error means that its sender has to wait, and is answered with 429. It may set
 // headers such as Retry-After. Without an error leave is called once the form is
 // answered.
-func NewHandler(e *engine.Engine, admit func(http.ResponseWriter, *http.Request) (leave func(), err error)) (*Handler, error) {
-	page, err := template.ParseFS(assets, "assets/page.html", "assets/style.css")
+func NewHandler(e *engine.Engine, passwords *authn.Passwords, admit func(http.ResponseWriter, *http.Request) (leave func(), err error)) (*Handler, error) {
+	p, err := page.New(assets, "assets/page.html", e.Log)
 	if err != nil {
 		return nil, fmt.Errorf("invitation: %w", err)
 	}
-	style, err := assets.ReadFile("assets/style.css")
-	if err != nil {
-		return nil, fmt.Errorf("invitation: %w", err)
-	}
-	sum := sha256.Sum256(style)
-	return &Handler{
-		engine: e, admit: admit, page: page,
-		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
-			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-		hashing: make(chan struct{}, hashesAtOnce), hash: authn.HashPassword,
-	}, nil
+	return &Handler{engine: e, passwords: passwords, admit: admit, page: p}, nil
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header.Set("Content-Security-Policy", h.policy)
-	header.Set("X-Frame-Options", "DENY")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("X-Robots-Tag", "noindex")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	header.Set("Cache-Control", "no-store")
+	h.page.Guard(header)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		h.show(w, r)
@@ -117,12 +86,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if err := r.ParseForm(); err != nil {
-		status := http.StatusBadRequest
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			status = http.StatusRequestEntityTooLarge
-		}
+	if status := page.ReadForm(w, r); status != 0 {
 		h.write(w, r, status, notice("The form could not be read", "Open the link in your mail again and fill in the form there."))
 		return
 	}
@@ -145,7 +109,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.engine.Log.InfoContext(r.Context(), "an invitation was accepted", "invitation", o.ID, "request_id", api.RequestID(r.Context()))
-	v.Title, v.Form, v.Done = "Welcome", false, true
+	v.Title, v.Form, v.Done, v.URL = "Welcome", false, true, h.engine.PublicURL
 	h.write(w, r, http.StatusOK, v)
 }
 
@@ -179,26 +143,13 @@ func (h *Handler) refuse(r *http.Request, err error) {
 // signUp makes the user active. The hash is made before the transaction, which
 // others may be waiting for.
 func (h *Handler) signUp(ctx context.Context, t token, f form) error {
-	password, err := h.hashed(ctx, f.password)
+	password, err := h.passwords.Hash(ctx, f.password)
 	if err != nil {
 		return err
 	}
 	return h.engine.Store.Update(ctx, func(tx store.Tx) error {
 		return iam.AcceptInvitation(ctx, h.engine, tx, t.id, t.hash(h.engine), f.name, password)
 	})
-}
-
-// errBusy means that no place for another hash came free in time.
-var errBusy = errors.New("too many passwords to hash at once")
-
-func (h *Handler) hashed(ctx context.Context, password string) (string, error) {
-	select {
-	case h.hashing <- struct{}{}:
-		defer func() { <-h.hashing }()
-		return h.hash(password)
-	case <-ctx.Done():
-		return "", errBusy
-	}
 }
 
 // fail tells the person what is wrong with the link, or that the fault is not
@@ -218,7 +169,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &closed):
 		h.write(w, r, http.StatusGone, notice("This invitation was withdrawn",
 			"Ask the administrator who invited you if you think that it should not have been."))
-	case errors.Is(err, errBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, authn.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		w.Header().Set("Retry-After", strconv.Itoa(5))
 		h.write(w, r, http.StatusServiceUnavailable, notice("Try again in a moment",
 			"The server is too busy just now. Your link is still good."))
@@ -237,6 +188,8 @@ type view struct {
 	Title, Text string
 	Form, Done  bool
 	FullName    string
+	// URL is the server's public URL.
+	URL string
 	// Problems are what is wrong with the form, by field.
 	Problems map[string]string
 }
@@ -264,14 +217,5 @@ func (h *Handler) form(ctx context.Context, o *engine.Object) (view, error) {
 }
 
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, v view) {
-	var b bytes.Buffer
-	if err := h.page.ExecuteTemplate(&b, "page.html", v); err != nil {
-		h.engine.Log.ErrorContext(r.Context(), "the invitation page cannot be rendered", "request_id", api.RequestID(r.Context()), "error", err)
-		http.Error(w, "The page cannot be shown; the server's log says why.", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // a client that went away is no concern of ours
+	h.page.Write(w, r, status, v)
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
@@ -137,10 +138,10 @@ func TestRaceForOneLink(t *testing.T) {
 		id, link := w.sent(marty)
 		h := w.handler()
 		var hashed sync.WaitGroup // all have seen the link open before any uses it
-		hashed.Add(invitation.HashesAtOnce)
+		hashed.Add(authn.HashesAtOnce)
 		var first atomic.Int32
 		h.HashWith(func(p string) (string, error) {
-			if first.Add(1) <= invitation.HashesAtOnce {
+			if first.Add(1) <= authn.HashesAtOnce {
 				hashed.Done()
 				hashed.Wait()
 			}
@@ -192,10 +193,10 @@ func TestHashesAreBounded(t *testing.T) {
 		links = append(links, link)
 	}
 	var wg sync.WaitGroup
-	for _, link := range links[:invitation.HashesAtOnce] {
+	for _, link := range links[:authn.HashesAtOnce] {
 		wg.Go(func() { submit(t, h, link, "Marty", good, good).want(t, http.StatusOK) })
 	}
-	for range invitation.HashesAtOnce {
+	for range authn.HashesAtOnce {
 		<-started
 	}
 	r := request(t, http.MethodPost, links[2], url.Values{"full_name": {"Doc"}, "password": {good}, "password_again": {good}})
@@ -402,7 +403,7 @@ func TestPageWithoutStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := invitation.NewHandler(e, admitted)
+	h, err := invitation.NewHandler(e, authn.NewPasswords(authn.HashPassword), admitted)
 	if err != nil {
 		t.Fatal(err)
 	}

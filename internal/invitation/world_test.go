@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
@@ -179,7 +180,7 @@ func admitted(http.ResponseWriter, *http.Request) (leave func(), err error) { re
 
 func (w *world) slowHandler(admit func(http.ResponseWriter, *http.Request) (leave func(), err error)) *invitation.Handler {
 	w.t.Helper()
-	h, err := invitation.NewHandler(w.Engine, admit)
+	h, err := invitation.NewHandler(w.Engine, authn.NewPasswords(authn.HashPassword), admit)
 	if err != nil {
 		w.t.Fatal(err)
 	}

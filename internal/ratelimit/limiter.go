@@ -197,6 +197,25 @@ func (l *Limiter) Charge(usage Usage, now time.Time) {
 	s.changed(c)
 }
 
+// Peek returns what Take would decide, and counts nothing. It serves where only
+// some requests count, which show later: attempts that fail.
+func (l *Limiter) Peek(key string, now time.Time) Decision {
+	if l.limit == (Limit{}) {
+		return Decision{Allowed: true}
+	}
+	s, with := l.shard(key), *l.sharing.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.callers[key]
+	if c == nil {
+		d, _ := l.limit.look(now, &State{}, 0, with)
+		return d
+	}
+	d, _ := l.limit.look(now, &c.state, 0, with)
+	s.changed(c)
+	return d
+}
+
 // Len returns how many keys are remembered right now.
 func (l *Limiter) Len() int {
 	n := 0

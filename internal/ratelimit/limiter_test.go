@@ -250,3 +250,39 @@ func BenchmarkLimiterTake(b *testing.B) {
 		})
 	})
 }
+
+// Peek says what Take would say, and changes nothing.
+func TestLimiterPeek(t *testing.T) {
+	t.Parallel()
+	l, err := ratelimit.NewLimiter(ratelimit.Limit{Requests: 1, Per: time.Minute, Burst: 2}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		peeks   int
+		allowed bool
+	}{{5, true}, {5, true}, {5, false}} {
+		for range step.peeks {
+			if d := l.Peek("a", now); d.Allowed != step.allowed || d.Allowed == (d.RetryAfter > 0) {
+				t.Errorf("peek: %+v, want allowed: %t", d, step.allowed)
+			}
+		}
+		if d := l.Take("a", now); d.Allowed != step.allowed {
+			t.Errorf("take: %+v, want allowed: %t", d, step.allowed)
+		}
+	}
+	if d := l.Peek("b", now); !d.Allowed || l.Len() != 1 {
+		t.Errorf("another: %+v, and %d are remembered", d, l.Len())
+	}
+	if d := l.Peek("a", now.Add(time.Minute)); !d.Allowed {
+		t.Errorf("a minute later: %+v", d)
+	}
+	none, err := ratelimit.NewLimiter(ratelimit.Limit{}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := none.Peek("a", now); !d.Allowed {
+		t.Errorf("without a limit: %+v", d)
+	}
+}

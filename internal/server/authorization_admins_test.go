@@ -45,12 +45,46 @@ func (s *scene) adminBinding(t *testing.T) string {
 	return ids[0]
 }
 
+// forgetPassword leaves the first administrator with keys alone.
+func (s *scene) forgetPassword(t *testing.T) {
+	t.Helper()
+	err := s.Engine.Store.Update(t.Context(), func(tx store.Tx) error {
+		user, err := s.Engine.Lock(t.Context(), tx, s.Admin.Organization, iam.User, s.Admin.Principal)
+		if err != nil {
+			return err
+		}
+		user.Private = iam.UserRecord{}.Encode()
+		return s.Engine.Save(t.Context(), tx, user)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who can sign in administrates without a key.
+func TestAdministratorWithAPassword(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		server, w := start(t, databaseURL)
+		s := newScene(w)
+		s.admin.Do(t, http.MethodDelete, apiKeys+"/"+s.Admin.Key, nil).Want(t, http.StatusNoContent)
+		c := server.SignIn(server.Email, server.Password)
+		if a := c.Do(http.MethodPost, apiKeys, keyFor(s.Admin.Principal, "cloud")); a.Status != http.StatusAccepted {
+			t.Errorf("another key: %d %s", a.Status, a.Raw)
+		}
+		if a := c.Do(http.MethodDelete, users+"/"+s.Admin.Principal, nil); a.Status != http.StatusBadRequest {
+			t.Errorf("the last administrator: %d %s", a.Status, a.Raw)
+		}
+	})
+}
+
 // TestLastAdministrator tries every way to leave an organization without one.
 func TestLastAdministrator(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, databaseURL string) {
 		_, w := start(t, databaseURL)
 		s := newScene(w)
+		s.forgetPassword(t)
 		c := s.admin
 		first := s.adminBinding(t)
 		stands := func() {
@@ -109,6 +143,7 @@ func TestLastAdministratorWithAKey(t *testing.T) {
 	t.Parallel()
 	_, w := start(t, "")
 	s := newScene(w)
+	s.forgetPassword(t)
 	first := s.adminBinding(t)
 	robot := s.account(t)
 	s.bind(t, robot, authz.OrganizationAdmin, s.root)

@@ -257,6 +257,9 @@ getServiceQuotaV1AppliedQuota -  ++++++++++h++
 getServiceQuotaV1Scope -         ++++++++++h++
 listOrgV2Environments  -         +++++++++++++
 listOrgV2Organizations -         +++++++++++++
+createCliV1Usage       -         +++++++++++++
+listV1ServiceAccounts  -         +++++++++++++
+listV1Users            -         +++++++++++++
 listIamV2IpFilters     -         +++++++++++++
 listIamV2IpGroups      -         +++++++++++++
 createIamV2IpGroup     -         +dddddddddddd
@@ -456,6 +459,8 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		if op.Method == http.MethodPatch {
 			body = map[string]any{"spec": map[string]any{"display_name": name}}
 		}
+	case "": // beside the groups, and open to all
+		body = map[string]any{"os": "linux", "arch": "amd64", "version": "v4.73.0", "command": "confluent environment list", "flags": []any{}, "error": false}
 	default:
 		t.Fatalf("say here what to send to %s", op.Path)
 	}

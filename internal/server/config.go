@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/bootstrap"
@@ -67,6 +68,9 @@ type Config struct {
 	// SMTPURL it is needed.
 	MailFrom string
 
+	// SessionTokenLife is how long the token of a session is good; zero means
+	// signin.TokenLife. It is for tests and no setting.
+	SessionTokenLife time.Duration
 	// Clouds are who Weir is in the public clouds, and which of them are asked.
 	Clouds cloudaccess.Options
 	// Audit says where the audit log goes. DataDir and PublicURL in it are the

@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 
+	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/oauth"
@@ -37,6 +38,7 @@ func Kinds() []*engine.Kind {
 		pim.Integration,
 		quota.Applied,
 		quota.Scope,
+		iam.Session,
 	}
 }
 
@@ -46,7 +48,7 @@ func Calls() []*engine.Call { return calls(oauth.New(oauth.Config{})) }
 
 func calls(service *oauth.Service) []*engine.Call {
 	return slices.Concat(
-		[]*engine.Call{iam.IPFilterSummary},
+		[]*engine.Call{ccloudv1.ReportUsage, iam.IPFilterSummary, ccloudv1.ListServiceAccounts, ccloudv1.ListUsers},
 		partner.Calls(),
 		service.Calls(),
 	)

@@ -16,11 +16,13 @@ import (
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/apidocs"
 	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/ratelimit"
+	"github.com/weirhq/weir/internal/signin"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -59,12 +61,27 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	invitations, err := invitation.NewHandler(s.engine, func(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
+	admitForm := func(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
 		return s.limits.admit(w, r, nil)
-	})
+	}
+	invitations, err := invitation.NewHandler(s.engine, s.passwords, admitForm)
 	if err != nil {
 		return nil, err
 	}
+	passwords, err := signin.NewPasswordPage(s.signIn, admitForm, s.address)
+	if err != nil {
+		return nil, err
+	}
+	forms := map[string]http.Handler{
+		invitation.Path:     invitations,
+		signin.PasswordPath: passwords, signin.ForgottenPath: passwords, signin.ResetPath: passwords,
+	}
+	private := ccloudv1.New(ccloudv1.Config{
+		Engine: s.engine, SignIn: s.signIn, Admit: s.limits.admit, Fail: s.fail,
+		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },
+		Address:    s.address,
+		Realm:      ccloudv1.LocalRealm,
+	})
 	// The paths beside the API, each exactly as it is: http.ServeMux would
 	// answer dot segments with redirects of its own making.
 	beside := map[string]http.Handler{
@@ -89,11 +106,15 @@ func (s *Server) routes() (http.Handler, error) {
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case invitation.Path:
-			s.invitation(w, r, invitations)
+		if form := forms[r.URL.Path]; form != nil {
+			s.form(w, r, form)
 			return
-		case partner.TokenPath:
+		}
+		switch {
+		case private.Serves(r.URL.Path):
+			private.ServeHTTP(w, r)
+			return
+		case r.URL.Path == partner.TokenPath:
 			tokens.ServeHTTP(w, r)
 			return
 		}
@@ -115,9 +136,10 @@ func (s *Server) routes() (http.Handler, error) {
 	}), nil
 }
 
-// invitation serves the page where people sign up. A form is admitted by its
-// handler; to look at the page takes reading too, for which its address waits.
-func (s *Server) invitation(w http.ResponseWriter, r *http.Request, page http.Handler) {
+// form serves a page with a form for people. A form that is sent is admitted by
+// its handler; to look at the page takes reading too, for which its address
+// waits.
+func (s *Server) form(w http.ResponseWriter, r *http.Request, page http.Handler) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		leave, err := recordOf(r.Context()).await(r.Context())
 		if err != nil {
@@ -256,8 +278,8 @@ func (s *Server) withTimeout(next http.Handler) http.Handler {
 	})
 }
 
-// withPlainPath serves the same API below /api, which the CLI needs, and
-// collapses doubled slashes, which clients with a trailing slash in their base
+// withPlainPath serves the same API below /api, and below /confluent.cloud/api,
+// which the CLI needs, and collapses doubled slashes, which clients with a trailing slash in their base
 // URL send. The encoded form is kept: an encoded slash belongs to a value.
 func (s *Server) withPlainPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -277,12 +299,18 @@ func (s *Server) withPlainPath(next http.Handler) http.Handler {
 	})
 }
 
+// loginPath ends the URL that the CLI logs in to: it takes no other for one of
+// this API.
+const loginPath = "/confluent.cloud"
+
 func plainPath(escaped string) string {
 	for strings.Contains(escaped, "//") {
 		escaped = strings.ReplaceAll(escaped, "//", "/")
 	}
-	if rest, ok := strings.CutPrefix(escaped, "/api/"); ok {
-		return "/" + rest
+	for _, prefix := range []string{"/api/", loginPath + "/api/"} {
+		if rest, ok := strings.CutPrefix(escaped, prefix); ok {
+			return "/" + rest
+		}
 	}
 	return escaped
 }
@@ -308,15 +336,26 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
-		// With a 401 the headers would tell one who guesses how fast to go.
-		if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.Unauthenticated {
-			ratelimit.RemoveHeaders(w.Header())
-		}
-		s.errors.Write(w, r, err)
+		s.fail(w, r, err, s.engine.Failure(op.ID))
 		return
 	}
 	s.write(w, answer)
 }
+
+// fail answers with an error, whose body is made by body or, where that is nil, in
+// the usual form.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error, body func(*api.Error) any) {
+	// With a 401 the headers would tell one who guesses how fast to go.
+	if refused := new(api.Error); errors.As(err, &refused) && refused.Code == api.Unauthenticated {
+		ratelimit.RemoveHeaders(w.Header())
+	}
+	failures := s.errors
+	failures.Body = body
+	failures.Write(w, r, err)
+}
+
+// address is where a request comes from, as attempts to sign in are counted.
+func (s *Server) address(r *http.Request) string { return addressKey(s.proxies.Client(r)) }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
 	methods := strings.Join(allow, ", ")

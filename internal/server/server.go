@@ -35,6 +35,7 @@ import (
 	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
+	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -81,6 +82,8 @@ type Server struct {
 	audit     *delivery.Courier
 	oauth     *oauth.Service
 	mtls      *mtls.Service
+	passwords *authn.Passwords
+	signIn    *signin.Service
 	suspended *suspensions
 	stopping  atomic.Bool
 }
@@ -138,6 +141,10 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	sender, err := s.mailSender()
 	if err != nil {
+		return err
+	}
+	s.passwords = authn.NewPasswords(authn.HashPassword)
+	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
@@ -217,6 +224,7 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(certificates.Changed)
 	tokens := service.Readers()
 	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
+	tokens[operation.Session] = authn.Sessions(signingKeys, directory)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens, Certificate: certificates.Caller}
 	service.Engine, err = engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
@@ -311,6 +319,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	work.Go(func() { s.audit.Run(working) })
 	work.Go(func() { s.mtls.Run(working) })
 	work.Go(func() { s.oauth.Run(working) })
+	work.Go(func() { s.signIn.Run(working) })
 	work.Go(func() { s.suspended.Run(working) })
 	work.Go(func() { s.limits.share(working, s.store, s.log) })
 	failed := make(chan error, 1)

@@ -349,6 +349,7 @@ func TestWall(t *testing.T) {
 			})
 		}
 		t.Run("references", w.references)
+		t.Run("numbers", w.numbers)
 		t.Run("summary", w.summary)
 		t.Run("pages", w.pages)
 		t.Run("keys", w.keys)
@@ -543,6 +544,15 @@ func (w *wall) pages(t *testing.T) {
 	madeUp := w.admin.Do(t, http.MethodGet, serviceAccounts+"?"+made.Encode(), nil).Want(t, http.StatusBadRequest)
 	if got, want := essence(t, foreign), essence(t, madeUp); got != want {
 		t.Errorf("a page token of another organization is told from one that was made up:\n%s\n%s", got, want)
+	}
+}
+
+// numbers asks for the lists of the older API, which have no pages.
+func (w *wall) numbers(t *testing.T) {
+	for _, path := range []string{"/users", "/service_accounts"} {
+		for _, c := range []*enginetest.Client{w.admin, w.Client(w.Nobody)} {
+			w.compare(t, c, http.MethodGet, path, nil).Want(t, http.StatusOK)
+		}
 	}
 }
 
