@@ -3,6 +3,7 @@ package iam
 import (
 	"github.com/weirhq/weir/internal/celfilter"
 	"github.com/weirhq/weir/internal/clientcert"
+	"github.com/weirhq/weir/internal/crn"
 	"github.com/weirhq/weir/internal/engine"
 )
 
@@ -17,6 +18,7 @@ var CertificateIdentityPool = &engine.Kind{
 	Description: "A certificate identity pool gives roles to workloads that authenticate with a certificate, by what the certificate says of them.",
 	Path:        "/iam/v2/certificate-authorities/{certificate_authority_id}/identity-pools",
 	Parent:      CertificateAuthority,
+	Under:       func(o *engine.Object) crn.CRN { return engine.OrganizationCRN(o.Org) },
 	Operations: map[engine.Verb]string{
 		engine.List:   "listIamV2CertificateIdentityPools",
 		engine.Create: "createIamV2CertificateIdentityPool",
