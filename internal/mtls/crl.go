@@ -3,7 +3,6 @@ package mtls
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -94,19 +93,9 @@ func (s *Service) look(ctx context.Context) error {
 	s.mu.Unlock()
 	if !all {
 		for _, id := range ids {
-			row, err := s.config.Store.Get(ctx, "", store.Key{Kind: iam.CertificateAuthority.Key(), ID: id})
-			if errors.Is(err, store.ErrNotFound) {
-				delete(s.failing, id)
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if err := s.fetchDue(ctx, []store.Row{*row}); err != nil {
-				return err
-			}
+			delete(s.failing, id) // somebody may have mended what was wrong
 		}
-		return nil
+		return s.fetchDue(ctx, ids)
 	}
 	seen := map[string]bool{}
 	for after := int64(0); ; {
@@ -114,10 +103,18 @@ func (s *Service) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			after, seen[row.ID] = row.Seq, true
+		var ids []string
+		for i, row := range rows {
+			after = row.Seq
+			o, err := iam.CertificateAuthority.Decode(&rows[i])
+			if err != nil {
+				return err
+			}
+			if o.Doc.String("crl_source") == iam.CRLSourceURL {
+				ids, seen[row.ID] = append(ids, row.ID), true
+			}
 		}
-		if err := s.fetchDue(ctx, rows); err != nil {
+		if err := s.fetchDue(ctx, ids); err != nil {
 			return err
 		}
 		if len(rows) < batch {
@@ -135,11 +132,19 @@ type due struct {
 }
 
 // fetchDue fetches what is due of the authorities, several at a time.
-func (s *Service) fetchDue(ctx context.Context, rows []store.Row) error {
+func (s *Service) fetchDue(ctx context.Context, ids []string) error {
 	var dues []*due
 	now := s.config.Now()
-	for i := range rows {
-		o, err := iam.CertificateAuthority.Decode(&rows[i])
+	for _, id := range ids {
+		row, err := s.config.Store.Get(ctx, "", store.Key{Kind: iam.CertificateAuthority.Key(), ID: id})
+		if errors.Is(err, store.ErrNotFound) {
+			delete(s.failing, id)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		o, err := iam.CertificateAuthority.Decode(row)
 		if err != nil {
 			return err
 		}
@@ -153,7 +158,8 @@ func (s *Service) fetchDue(ctx context.Context, rows []store.Row) error {
 		}
 		fetched, next, err := iam.CRLTimes(o)
 		if err != nil {
-			return fmt.Errorf("certificate authority %s: %w", o.ID, err)
+			s.config.Log.ErrorContext(ctx, "a certificate authority cannot be read", "authority", o.ID, "error", err)
+			continue
 		}
 		if now.Before(dueAt(fetched, next)) {
 			continue

@@ -60,6 +60,9 @@ func SelfSigned(t testing.TB, change func(*x509.Certificate)) *Signer {
 	return issue(t, nil, change)
 }
 
+// Serial is a serial number that no other certificate has.
+func Serial() *big.Int { return big.NewInt(1000 + serial.Add(1)) }
+
 func issue(t testing.TB, parent *Signer, change func(*x509.Certificate)) *Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -73,7 +76,7 @@ func issueFor(t testing.TB, parent *Signer, key crypto.Signer, change func(*x509
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1000 + serial.Add(1)), Subject: pkix.Name{CommonName: "somebody"},
+		SerialNumber: Serial(), Subject: pkix.Name{CommonName: "somebody"},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
 		BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
@@ -119,8 +122,14 @@ func (s *Signer) KeyPEM(t testing.TB) string {
 // from now.
 func (s *Signer) CRL(t testing.TB, life time.Duration, revoked ...*Signer) string {
 	t.Helper()
-	now := time.Now().Truncate(time.Second)
-	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(life)}
+	return s.CRLAt(t, time.Now().Add(-time.Hour), life+time.Hour, revoked...)
+}
+
+// CRLAt is CRL as of another time, from which life counts.
+func (s *Signer) CRLAt(t testing.TB, now time.Time, life time.Duration, revoked ...*Signer) string {
+	t.Helper()
+	now = now.Truncate(time.Second)
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.Add(life)}
 	for _, r := range revoked {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.SerialNumber, RevocationTime: now})
 	}
