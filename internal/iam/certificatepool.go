@@ -29,6 +29,10 @@ var CertificateIdentityPool = &engine.Kind{
 	ID:         certificatePoolID.ID,
 	Segment:    certificatePoolID.Segment,
 	Resource:   "IdentityPool",
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_identity_pools.per_certificate_authority", Scope: engine.PerCertificateAuthority, DisplayName: "Identity Pools Per Certificate Authority", Limit: 100,
+		Subject: func(o *engine.Object) string { return o.Parent },
+	}},
 	Parameters: map[engine.Verb][]engine.Parameter{engine.Create: {ownerParameter("pool")}},
 	Fields: []engine.Field{
 		{

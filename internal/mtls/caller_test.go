@@ -219,6 +219,11 @@ func TestTooMuch(t *testing.T) {
 		r.TLS.PeerCertificates = append(r.TLS.PeerCertificates, w.root.Certificate)
 	}
 	w.wantRefused(t, "a long chain", r, "come with it")
+	if err := w.config.Store.Update(t.Context(), func(tx store.Tx) error {
+		return tx.PutLimit(t.Context(), w.org, iam.CertificateIdentityPool.Quotas[0].Code, engine.MaxLimit)
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for range maxPools {
 		w.newPool(t, w.org, w.authority, "")
 	}
