@@ -37,6 +37,7 @@ const (
 	tlsCert            = "tls-cert"
 	tlsKey             = "tls-key"
 	tlsSelfSigned      = "tls-self-signed"
+	tlsClientCerts     = "tls-client-certificates"
 	trustedProxy       = "trusted-proxy"
 	proxyProtocol      = "proxy-protocol"
 	rateLimitPrincipal = "rate-limit-principal"
@@ -101,6 +102,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(tlsCert, "", "PEM `file` with the certificate chain for HTTPS")
 	f.String(tlsKey, "", "PEM `file` with the certificate's private key")
 	f.Bool(tlsSelfSigned, false, "make a local CA in the data directory, once, and serve HTTPS with a certificate from it")
+	f.Bool(tlsClientCerts, false, "ask clients for a certificate, and let workloads in by it, without a key; browsers that have one ask their users which to show")
 	f.StringSlice(trustedProxy, nil, "`CIDR` of proxies that terminate TLS and are believed about the client's address; may be repeated")
 	f.Bool(proxyProtocol, false, "the trusted proxies pass on TLS and tell the client's address in the PROXY protocol, version 1 or 2, in place of headers")
 	f.Int(rateLimitPrincipal, 500, "requests a second for each principal, in bursts of ten times as many; 0 for no limit")
@@ -126,7 +128,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.String(auditCA, "", "PEM `file` with the certificates that servers of audit sinks are trusted by; those of the system by default")
 	f.Bool(auditHTTPBatch, false, "send many events in one request to the HTTP endpoints of --audit-sink, as a CloudEvents batch")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
-	f.StringSlice(oauthAllowNetwork, nil, "`CIDR` in which the keys of identity providers may be fetched, over plain HTTP too, beside public addresses over HTTPS; may be repeated. Without it, loopback while the server listens there and trusts no proxy")
+	f.StringSlice(oauthAllowNetwork, nil, "`CIDR` in which the keys of identity providers and lists of revoked certificates may be fetched, over plain HTTP too, beside public addresses over HTTPS; may be repeated. Without it, loopback while the server listens there and trusts no proxy")
 }
 
 // load reads the settings: a flag wins over the environment, the environment
@@ -211,7 +213,7 @@ func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
 		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
-		TLSSelfSigned: k.Bool(tlsSelfSigned), TrustedProxies: several(k, trustedProxy), ProxyProtocol: k.Bool(proxyProtocol),
+		TLSSelfSigned: k.Bool(tlsSelfSigned), TLSClientCertificates: k.Bool(tlsClientCerts), TrustedProxies: several(k, trustedProxy), ProxyProtocol: k.Bool(proxyProtocol),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
 		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
 		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),

@@ -68,6 +68,7 @@ func TestPrecedence(t *testing.T) {
 		{publicURL, []string{"--public-url", "https://flag"}, "https://env", "public-url: https://file", "https://flag", "https://env", "https://file", ""},
 		{listen, []string{"--listen=127.0.0.1:1"}, "127.0.0.1:2", "listen: 127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:8080"},
 		{tlsSelfSigned, []string{"--tls-self-signed"}, "true", "tls-self-signed: true", "true", "true", "true", "false"},
+		{tlsClientCerts, []string{"--tls-client-certificates"}, "true", "tls-client-certificates: true", "true", "true", "true", "false"},
 		{rateLimitAddress, []string{"--rate-limit-address", "1"}, "2", "rate-limit-address: 3", "1", "2", "3", "10"},
 		{trustedProxy, []string{"--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "10.1.0.0/16,::1/128"}, "192.0.2.0/24,2001:db8::/32", "trusted-proxy: [198.51.100.0/24, 203.0.113.0/24]",
 			"[10.0.0.0/8 10.1.0.0/16 ::1/128]", "[192.0.2.0/24 2001:db8::/32]", "[198.51.100.0/24 203.0.113.0/24]", "[]"},
@@ -97,7 +98,7 @@ func TestPrecedence(t *testing.T) {
 				}
 				config := serverConfig(k)
 				got := map[string]any{
-					publicURL: config.PublicURL, listen: config.Listen, tlsSelfSigned: config.TLSSelfSigned,
+					publicURL: config.PublicURL, listen: config.Listen, tlsSelfSigned: config.TLSSelfSigned, tlsClientCerts: config.TLSClientCertificates,
 					rateLimitAddress: config.RateLimitAddress, trustedProxy: config.TrustedProxies, oauthAllowNetwork: config.OAuthNetworks,
 				}[c.setting]
 				if fmt.Sprint(got) != s.want {

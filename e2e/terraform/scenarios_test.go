@@ -18,6 +18,28 @@ var scenarios = map[string]scenario{
 		first:  func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci") },
 		second: func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci-2") },
 	},
+	"certificate_authority": {
+		made:   2,
+		update: []string{"-var", "name=services", "-var", "filename=services.pem"}, updated: "0 added, 2 changed, 0 destroyed",
+		flagged: 2, // the chains, which are never read back
+		first: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkAuthorities(t, o, "workloads", "workloads.pem")
+		},
+		second: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkAuthorities(t, o, "services", "services.pem")
+		},
+	},
+	"certificate_pool": {
+		made:   5,
+		update: []string{"-var", `filter="a.example.com" in SAN`, "-var", "description=They sell"}, updated: "0 added, 1 changed, 0 destroyed",
+		flagged: 1,
+		first: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkCertificatePool(t, o, `O == "Example" && OU == "shop"`, "Services of the shop")
+		},
+		second: func(t *testing.T, _ *weirtest.Server, o outputs) {
+			checkCertificatePool(t, o, `"a.example.com" in SAN`, "They sell")
+		},
+	},
 	"environment": {
 		made:   2,
 		update: []string{"-var", "name=production", "-var", "package=ADVANCED"}, updated: "0 added, 2 changed, 0 destroyed",
@@ -249,6 +271,25 @@ func checkPool(t *testing.T, o outputs, filter, description string) {
 		"by_id.filter": filter, "by_name.description": description,
 	})
 	o.same("orders.id", "by_id.id", "by_name.id")
+}
+
+func checkAuthorities(t *testing.T, o outputs, name, filename string) {
+	t.Helper()
+	o.want(map[string]any{
+		"plain.display_name": name, "plain.filename": filename, "plain.crl_url": "", "by_id.display_name": name + "-strict",
+		"by_id.crl_source": "LOCAL", "by_id.crl_url": "Local file uploaded", "by_id.require_crl_on_client_certificate": true,
+	})
+	o.same("strict.id", "by_id.id")
+	o.same("strict.fingerprints.0", "by_id.fingerprints.0")
+}
+
+func checkCertificatePool(t *testing.T, o outputs, filter, description string) {
+	t.Helper()
+	o.want(map[string]any{
+		"shop.display_name": "shop", "shop.filter": filter, "shop.description": description, "shop.external_identifier": "CN",
+		"by_id.filter": filter, "by_name.description": description,
+	})
+	o.same("shop.id", "by_id.id", "by_name.id")
 }
 
 func checkProvider(t *testing.T, o outputs, name, issuer, keys string) {

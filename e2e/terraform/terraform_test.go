@@ -110,7 +110,7 @@ func inventory(t *testing.T, w *weirtest.Server) map[string][]string {
 	for _, path := range []string{
 		"/org/v2/environments", "/iam/v2/service-accounts", "/iam/v2/users", "/iam/v2/api-keys",
 		"/iam/v2/role-bindings?crn_pattern=crn://confluent.cloud/organization=" + w.OrganizationID + "/*",
-		"/iam/v2/sso/group-mappings", "/iam/v2/identity-providers", "/iam/v2/ip-groups", "/iam/v2/ip-filters",
+		"/iam/v2/sso/group-mappings", "/iam/v2/identity-providers", "/iam/v2/certificate-authorities", "/iam/v2/ip-groups", "/iam/v2/ip-filters",
 	} {
 		a := w.Do(http.MethodGet, path, nil)
 		data, ok := a.Body["data"].([]any)

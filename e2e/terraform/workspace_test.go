@@ -127,7 +127,7 @@ func (r resource) id() string { return fmt.Sprint(r.Values["id"]) }
 // importID is what the provider imports the resource by: its ID, behind that of
 // what contains it where the provider asks for both.
 func (r resource) importID() string {
-	for _, container := range []string{"identity_provider", "environment"} {
+	for _, container := range []string{"certificate_authority", "identity_provider", "environment"} {
 		in, _ := r.Values[container].([]any)
 		if len(in) == 1 && (container != "environment" || strings.HasPrefix(r.Address, "confluent_provider_integration")) {
 			return fmt.Sprint(in[0].(map[string]any)["id"]) + "/" + r.id()

@@ -120,6 +120,8 @@ type Token struct {
 const (
 	HTTPBasic  = "HTTP_BASIC"
 	HTTPBearer = "HTTP_BEARER"
+	// MutualTLS is a client's certificate.
+	MutualTLS = "MUTUAL_TLS"
 	// InvitationLink is the token in the link of an invitation's mail.
 	InvitationLink = "INVITATION_LINK"
 	// PasswordLink is the token in the link for who forgot a password.

@@ -23,6 +23,9 @@ const (
 	// SchemeAPIKey is how some documents name the keys that reach management
 	// operations, without telling Cloud and Global ones apart.
 	SchemeAPIKey = "api-key"
+	// SchemeCertificate is a client's certificate. No document lists it: it does
+	// wherever an access token of an identity pool does.
+	SchemeCertificate = "client-certificate"
 )
 
 // Keys of the kinds that authentication reads.
@@ -73,6 +76,10 @@ type Authenticator struct {
 	// Session, PartnerToken, ExternalToken. Tokens of a scheme that is not there
 	// are refused.
 	Tokens map[string]TokenReader
+	// Certificate returns the caller behind the certificates that the client of a
+	// request has shown. The error of one that is not good wraps ErrCertificate and
+	// is told to the client. It is nil where certificates do not count.
+	Certificate func(ctx context.Context, r *http.Request) (*Caller, error)
 }
 
 // TokenReader returns the caller that a bearer token stands for, with Scheme
@@ -84,10 +91,21 @@ type TokenReader func(ctx context.Context, r *http.Request, raw string) (*Caller
 // words for the client and without anything of the token.
 var ErrToken = token.ErrInvalid
 
+// ErrCertificate is wrapped by errors that say why a client's certificate is
+// refused, in words for the client.
+var ErrCertificate = errors.New("the client certificate is not accepted")
+
 // Authenticate returns the caller, or the error to answer with. accepted lists
 // the security schemes of the operation.
 func (a *Authenticator) Authenticate(r *http.Request, accepted []string) (*Caller, error) {
 	lines := r.Header.Values("Authorization")
+	if len(lines) == 0 && a.Certificate != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && accepts(accepted, operation.STSToken) {
+		caller, err := a.Certificate(r.Context(), r)
+		if errors.Is(err, ErrCertificate) {
+			return nil, &Refusal{Answer: unauthenticated(challenge(accepted), sentence(err)), Mechanism: "MUTUAL_TLS"}
+		}
+		return caller, err
+	}
 	if len(lines) == 0 || lines[0] == "" {
 		return nil, unauthenticated(challenge(accepted), "Valid authentication credentials must be provided; send "+wanted(accepted))
 	}

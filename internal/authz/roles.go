@@ -43,7 +43,7 @@ var roles = []Role{
 			"Invitation":     {"Create", Describe, "Delete"},
 			"ServiceAccount": {"Create", Describe, "Alter", "Delete", DescribeAccess, AlterAccess},
 			"GroupMapping":   crud,
-			"IdentityPool":   crud, "IdentityProvider": {Describe},
+			"IdentityPool":   crud, "IdentityProvider": {Describe}, "CertificateAuthority": {Describe},
 		},
 	},
 	{
@@ -66,7 +66,7 @@ var roles = []Role{
 			"Topic": {All}, "Cluster": {All}, "CloudCluster": {All}, "KsqlCluster": {All}, "Subject": {All}, "Connector": {All},
 		},
 		Organization: Grants{
-			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe}, "IdentityProvider": {Describe},
+			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe}, "IdentityProvider": {Describe}, "CertificateAuthority": {Describe},
 		},
 	},
 	{
@@ -123,7 +123,7 @@ var roles = []Role{
 			"Connector": {All}, "KsqlCluster": {All}, "FlinkRegion": {All}, "ComputePool": {All},
 		},
 		Organization: Grants{
-			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe}, "IdentityProvider": {Describe},
+			"User": {Describe}, "Invitation": {"Create"}, "ServiceAccount": {Describe}, "IdentityPool": {"Create", Describe}, "IdentityProvider": {Describe}, "CertificateAuthority": {Describe},
 			"IpGroup": {Describe},
 		},
 	},

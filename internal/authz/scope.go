@@ -57,6 +57,7 @@ var scopes = map[string]Scope{
 	"organization/service-account":                                  ServiceAccount,
 	"organization/identity-provider/identity-pool":                  IdentityPool,
 	"organization/identity-pool":                                    IdentityPool,
+	"organization/certificate-identity-pool":                        IdentityPool,
 }
 
 // named are the scopes whose resources users name, so that a pattern can stand

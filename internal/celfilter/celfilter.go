@@ -45,27 +45,50 @@ const (
 	// that is no condition is the name of one group, where case and spaces
 	// count.
 	Groups
+	// Subjects filters are those of certificate identity pools. They know the
+	// attributes of a certificate's subject, such as O and OU, each a text, or
+	// where the subject has several of one a list; and SAN, the list of its
+	// alternative names: O == "Example" && "a.example.com" in SAN. The empty
+	// filter matches nobody (facts, semantics 5.6).
+	Subjects
 )
 
 // Names of variables.
 const (
 	claims = "claims"
 	groups = "groups"
+	san    = "SAN"
 )
+
+// attributes are the names that a Subjects filter knows beside SAN.
+var attributes = []string{"C", "CN", "DC", "E", "L", "O", "OU", "S", "ST", "STREET", "UID"}
 
 // variables are the names that a kind of filter knows.
 func (k Kind) variables() []string {
-	if k == Groups {
+	switch k {
+	case Groups:
 		return []string{claims, groups}
+	case Subjects:
+		return append([]string{san}, attributes...)
+	default:
+		return []string{claims}
 	}
-	return []string{claims}
 }
 
 // environments know the names and types of each kind. They are built with the
 // first filter: a server without filters never pays for them.
 var environments = [...]func() (*cel.Env, error){
-	Claims: environment(cel.Variable(claims, claimsType)),
-	Groups: environment(cel.Variable(claims, claimsType), cel.Variable(groups, cel.ListType(cel.StringType))),
+	Claims:   environment(cel.Variable(claims, claimsType)),
+	Groups:   environment(cel.Variable(claims, claimsType), cel.Variable(groups, cel.ListType(cel.StringType))),
+	Subjects: environment(subjectVariables()...),
+}
+
+func subjectVariables() []cel.EnvOption {
+	out := []cel.EnvOption{cel.Variable(san, cel.ListType(cel.StringType))}
+	for _, name := range attributes {
+		out = append(out, cel.Variable(name, cel.DynType))
+	}
+	return out
 }
 
 var claimsType = cel.MapType(cel.StringType, cel.DynType)
@@ -106,6 +129,9 @@ func Compile(kind Kind, text string) (*Filter, error) {
 	}
 	if n := utf8.RuneCountInString(text); n > MaxLength {
 		return nil, at(text, MaxLength, "a filter has at most %d characters, and this one %d", MaxLength, n)
+	}
+	if kind == Subjects && strings.TrimSpace(text) == "" {
+		return &Filter{kind: Subjects}, nil
 	}
 	if kind == Groups && !condition.MatchString(text) {
 		return oneGroup(text)
@@ -158,9 +184,10 @@ func oneGroup(text string) (*Filter, error) {
 // Match reports whether the filter lets the variables pass. For a Claims filter
 // they are "claims", a map[string]any as JSON decodes to; for a Groups filter
 // "groups", a []string or []any, and if there are more attributes "claims",
-// whose group and groups are the list unless they are set.
+// whose group and groups are the list unless they are set. For a Subjects filter
+// they are the attributes, each a string or a []string.
 //
-// A filter does not match where it would have to look at a claim that is not
+// A filter does not match where it would have to look at a claim or attribute that is not
 // there, or at one of another type than it asks for; so a filter that says only
 // what somebody must not be never lets in those of whom nothing is known.
 // has() tells whether a claim is there. As in CEL, a side of && or || that

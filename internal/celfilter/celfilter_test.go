@@ -443,11 +443,12 @@ func FuzzCompile(f *testing.F) {
 	} {
 		f.Add(seed, "a")
 	}
+	f.Add(`C=='Canada' && O=='Confluent' || "x" in SAN`, "Canada")
 	values := func(value string) []any {
 		return []any{value, []any{value, nil, 1.5}, map[string]any{"b": value}, true, nil}
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
-		for _, kind := range []celfilter.Kind{celfilter.Claims, celfilter.Groups} {
+		for _, kind := range []celfilter.Kind{celfilter.Claims, celfilter.Groups, celfilter.Subjects} {
 			filter, err := celfilter.Compile(kind, text)
 			var e *celfilter.Error
 			switch {
@@ -456,7 +457,7 @@ func FuzzCompile(f *testing.F) {
 					t.Errorf("%q is too long", text)
 				}
 				for _, v := range values(value) {
-					vars := map[string]any{"claims": map[string]any{"a": v}, "groups": []string{value}}
+					vars := map[string]any{"claims": map[string]any{"a": v}, "groups": []string{value}, "O": value, "SAN": []string{value}}
 					if first := filter.Match(vars); first != filter.Match(vars) {
 						t.Errorf("%q matches %v and does not", text, vars)
 					}

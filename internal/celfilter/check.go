@@ -76,7 +76,7 @@ func (c *checker) claim(e ast.Expr) error {
 	switch of := s.Operand(); {
 	case of.Kind() == ast.SelectKind && !of.AsSelect().IsTestOnly():
 		return c.claim(of)
-	case of.Kind() == ast.IdentKind && of.AsIdent() != groups:
+	case of.Kind() == ast.IdentKind && of.AsIdent() != groups && c.kind != Subjects:
 		return c.name(of)
 	}
 	return c.fail(c.offset(e), "only claims have something behind a dot that is no function")

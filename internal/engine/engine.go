@@ -180,6 +180,9 @@ func (e *Engine) checkFields(k *Kind) []error {
 		if (f.Type == Reference || f.Type == Array && f.Items.Type == Reference) && to == nil {
 			problems = append(problems, fmt.Errorf("kind %s: reference %s says not to what", k.Key(), path))
 		}
+		if f.WriteOnly && (f.ReadOnly || f.Once || f.Always || f.Filter != NotFiltered || f.Immutable) {
+			problems = append(problems, fmt.Errorf("kind %s: nothing can be shown of the write-only field %s", k.Key(), path))
+		}
 		if f.Type == Address && !f.ReadOnly {
 			problems = append(problems, fmt.Errorf("kind %s: address %s must be read-only: users do not choose addresses on this server", k.Key(), path))
 		}

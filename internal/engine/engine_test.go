@@ -69,6 +69,7 @@ func TestNewReportsMistakes(t *testing.T) {
 		"array without items":            {func(k *Kind) { k.Fields[2].Items = nil }, "array owners has no items"},
 		"address that users choose":      {func(k *Kind) { k.Fields[0].Type = Address }, "address display_name must be read-only"},
 		"field without description":      {func(k *Kind) { k.Fields[0].Description = "" }, "field display_name has no description"},
+		"write-only field that is shown": {func(k *Kind) { k.Fields[0].WriteOnly, k.Fields[0].Filter = true, FilterOne }, "nothing can be shown of the write-only field display_name"},
 		"inner field without":            {func(k *Kind) { k.Fields[3].Fields[0].Description = "" }, "field spec.inner has no description"},
 		"no such unique field":           {func(k *Kind) { k.UniqueName = "name" }, "there is no field name"},
 		"no such owner":                  {func(k *Kind) { k.OwnedBy = "spec.owner" }, "there is no field spec.owner"},

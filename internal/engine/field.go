@@ -52,6 +52,10 @@ type Field struct {
 	Immutable bool
 	// Once fields are shown in the answer to create and stored nowhere.
 	Once bool
+	// WriteOnly fields are taken from bodies and never shown: a hook puts what
+	// there is to keep of them into Private, or into other fields. One that is
+	// Required must be there on create; left out later, it stays what it was.
+	WriteOnly bool
 	// EmptyIsAbsent makes an empty text in a body say what leaving the String
 	// out says: clients send it for what they have no value for.
 	EmptyIsAbsent bool

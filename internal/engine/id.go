@@ -15,6 +15,10 @@ type IDShape struct {
 	// Length is the number of random characters after it, each from Alphabet.
 	Length   int
 	Alphabet string
+	// Exact says that identifiers of another length are not of the shape, for kinds
+	// that share a Prefix and differ in Length. Without it Has takes any length:
+	// clients may show one that this server has not made.
+	Exact bool
 }
 
 // New returns a random identifier. An IDShape without a Length gives a
@@ -34,6 +38,9 @@ func (s IDShape) Has(id string) bool {
 		return err == nil && parsed.String() == rest
 	}
 	if !ok || s.Prefix == "" || rest == "" || len(id) > MaxID {
+		return false
+	}
+	if s.Exact && len(rest) != s.Length {
 		return false
 	}
 	for _, c := range []byte(rest) {

@@ -134,6 +134,12 @@ func TestIDShape(t *testing.T) {
 			t.Errorf("Has(%q) is %v", id, got)
 		}
 	}
+	account.Exact = true
+	for id, want := range map[string]bool{"sa-abc123": true, "sa-abc12": false, "sa-abc1234": false} {
+		if got := account.Has(id); got != want {
+			t.Errorf("where the length counts, Has(%q) is %v", id, got)
+		}
+	}
 }
 
 func TestIDShapeKnowsItsOwn(t *testing.T) {

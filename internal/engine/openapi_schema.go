@@ -44,7 +44,7 @@ func (s shape) requires(f *Field) bool {
 	switch {
 	case s == answered && f.Always:
 		return true
-	case !f.Required || f.Once:
+	case !f.Required || f.Once || f.WriteOnly && s != created:
 		return false
 	case s == answered:
 		return true
@@ -149,6 +149,9 @@ func (d *document) structure(fields []Field, s shape) *openapi3.Schema {
 	object.Properties = make(openapi3.Schemas, len(fields))
 	for i := range fields {
 		f := &fields[i]
+		if f.WriteOnly && s == answered {
+			continue
+		}
 		object.Properties[f.Name] = d.field(f, s).NewRef()
 		if s.requires(f) {
 			object.Required = append(object.Required, f.Name)
@@ -162,6 +165,7 @@ func (d *document) field(f *Field, s shape) *openapi3.Schema {
 	p := d.fieldType(f, s)
 	p.Description = f.Description
 	p.ReadOnly = f.ReadOnly || f.Once
+	p.WriteOnly = f.WriteOnly
 	p.Deprecated = f.Deprecated
 	if f.Default != nil {
 		p.Default = f.Default

@@ -141,7 +141,7 @@ func readable(fields []Field, body map[string]any) map[string]any {
 	out := map[string]any{}
 	for i := range fields {
 		f := &fields[i]
-		if v, ok := body[f.Name]; ok && !f.ReadOnly && !f.Once {
+		if v, ok := body[f.Name]; ok && !f.ReadOnly && !f.Once && !f.WriteOnly {
 			if v, ok = readableValue(f, v); ok {
 				out[f.Name] = v
 			}
@@ -216,6 +216,8 @@ func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.
 	switch caller.Scheme {
 	case authn.SchemeCloudKey, authn.SchemeGlobalKey, authn.SchemeResourceKey:
 		a.Mechanism, a.Credential = audit.HTTPBasic, caller.Credential
+	case authn.SchemeCertificate:
+		a.Mechanism, a.Token = audit.MutualTLS, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Issuer: caller.Identity.Issuer, Subject: caller.Identity.Subject}
 	default:
 		a.Mechanism, a.Token = audit.HTTPBearer, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Subject: caller.Principal}
 	}

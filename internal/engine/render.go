@@ -98,7 +98,7 @@ func (b *encoder) fields(fields []Field, doc Doc, prefix string, once map[string
 		if !ok && f.Always {
 			v, ok = "", true
 		}
-		if !ok || v == nil {
+		if !ok || v == nil || f.WriteOnly {
 			continue
 		}
 		if comma {

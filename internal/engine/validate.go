@@ -83,7 +83,8 @@ func (m *merger) structure(fields []Field, old Doc, body map[string]any, pointer
 				doc[f.Name] = after
 			}
 		}
-		if _, there := doc[f.Name]; f.Required && !there && !f.ReadOnly {
+		kept := f.ReadOnly || f.WriteOnly && !m.create
+		if _, there := doc[f.Name]; f.Required && !there && !kept {
 			m.fail(at, f.Name, "is required")
 		}
 	}

@@ -29,15 +29,25 @@ var (
 		ID:  engine.IDShape{Prefix: "group-", Length: 6, Alphabet: random.MixedAlphanumeric},
 		Key: "iam.v2/sso.GroupMapping", Segment: "group-mapping",
 	}
+	// The two kinds of pools have one prefix (facts, semantics 12); the length
+	// tells them apart.
 	identityPoolID = principal{
-		ID:  engine.IDShape{Prefix: "pool-", Length: 6, Alphabet: random.MixedAlphanumeric},
+		ID:  engine.IDShape{Prefix: "pool-", Length: 6, Alphabet: random.MixedAlphanumeric, Exact: true},
 		Key: "iam/v2.IdentityPool", Segment: "identity-pool",
+	}
+	certificatePoolID = principal{
+		ID:  engine.IDShape{Prefix: "pool-", Length: 8, Alphabet: random.MixedAlphanumeric, Exact: true},
+		Key: "iam/v2.CertificateIdentityPool", Segment: "certificate-identity-pool",
 	}
 )
 
+// pool reports whether the principals are pools: who may say who is in one may
+// act as it.
+func (p principal) pool() bool { return p.Key == identityPoolID.Key || p.Key == certificatePoolID.Key }
+
 // principalOf returns the kind of principal that the ID belongs to.
 func principalOf(id string) (principal, bool) {
-	for _, p := range []principal{userID, serviceAccountID, groupMappingID, identityPoolID} {
+	for _, p := range []principal{userID, serviceAccountID, groupMappingID, identityPoolID, certificatePoolID} {
 		if p.ID.Has(id) {
 			return p, true
 		}

@@ -156,11 +156,12 @@ func bindingLinks(o *engine.Object) []engine.Link {
 // keptKinds are the kinds that Weir keeps, by their key in CRNs: what a
 // binding names of these must exist.
 var keptKinds = map[string]string{
-	"environment":          "org/v2.Environment",
-	"identity-pool":        identityPoolID.Key,
-	"identity-provider":    "iam/v2.IdentityProvider",
-	"provider-integration": "pim/v2.Integration",
-	"service-account":      serviceAccountID.Key,
+	"certificate-identity-pool": certificatePoolID.Key,
+	"environment":               "org/v2.Environment",
+	"identity-pool":             identityPoolID.Key,
+	"identity-provider":         "iam/v2.IdentityProvider",
+	"provider-integration":      "pim/v2.Integration",
+	"service-account":           serviceAccountID.Key,
 }
 
 // onOrganizationOrEnvironment reports whether the role is bound to the
@@ -276,7 +277,7 @@ func pinNamed(ctx context.Context, w *engine.Write, name crn.CRN) error {
 // isOwned reports whether the key in a CRN is of principals that others can
 // own, and then act as.
 func isOwned(segment string) bool {
-	return segment == serviceAccountID.Segment || segment == identityPoolID.Segment
+	return segment == serviceAccountID.Segment || segment == identityPoolID.Segment || segment == certificatePoolID.Segment
 }
 
 func oneOf(scopes []authz.Scope) string {
@@ -347,9 +348,9 @@ func controls(ctx context.Context, w *engine.Write, principal string, visited ma
 }
 
 // ownsPrincipal reports whether the caller may act as the principal as it is: by
-// making keys for it or, for an identity pool, by saying who is in it.
+// making keys for it or, for a pool, by saying who is in it.
 func ownsPrincipal(ctx context.Context, w *engine.Write, p principal, id string) (bool, error) {
-	if p.Key != identityPoolID.Key {
+	if !p.pool() {
 		self := crn.Must(engine.OrganizationCRN(w.New.Org).Append(p.Segment, id))
 		return authz.Decide(w.Caller.Subject, authz.Question{Operation: "Create", Resource: "CloudApiKey", On: crn.PatternOf(self)}), nil
 	}

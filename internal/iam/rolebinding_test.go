@@ -40,11 +40,16 @@ func TestBindingLinks(t *testing.T) {
 			"principal.id iam/v2.ServiceAccount sa-abc123": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + environment: true,
 			"crn_pattern.environment org/v2.Environment env-abc123": true,
 		}},
-		"identity pool": {binding("User:pool-AbC1", "ResourceOwner", root+"/identity-provider=op-1/identity-pool=pool-2"), map[string]bool{
-			"principal.id iam/v2.IdentityPool pool-AbC1": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + root + "/identity-provider=op-1": true,
+		"identity pool": {binding("User:pool-AbC123", "ResourceOwner", root+"/identity-provider=op-1/identity-pool=pool-2"), map[string]bool{
+			"principal.id iam/v2.IdentityPool pool-AbC123": true, "crn_pattern/*  " + root: true, "crn_pattern/*  " + root + "/identity-provider=op-1": true,
 			"crn_pattern/*  " + root + "/identity-provider=op-1/identity-pool=pool-2": true,
 			"crn_pattern.identity-pool iam/v2.IdentityPool pool-2":                    true,
 			"crn_pattern.identity-provider iam/v2.IdentityProvider op-1":              true,
+		}},
+		"certificate pool": {binding("User:pool-AbC12345", "ResourceOwner", root+"/certificate-identity-pool=pool-AbC12346"), map[string]bool{
+			"principal.id iam/v2.CertificateIdentityPool pool-AbC12345": true, "crn_pattern/*  " + root: true,
+			"crn_pattern/*  " + root + "/certificate-identity-pool=pool-AbC12346":                true,
+			"crn_pattern.certificate-identity-pool iam/v2.CertificateIdentityPool pool-AbC12346": true,
 		}},
 		"unknown principal, no pattern": {binding("User:lkc-abc", "x", "nonsense"), map[string]bool{}},
 	} {

@@ -25,22 +25,23 @@ const (
 	userAgent = "weir"
 )
 
-// Fetcher fetches key sets. Who names the URL of a set is a user, so that a
-// Fetcher reaches public addresses only, over HTTPS only, and what is listed
-// beside. It follows no redirects and no proxy, keeps no connection, sends no
+// Fetcher fetches what issuers publish: key sets, and lists of revoked
+// certificates. Who names the URL is a user, so that a Fetcher reaches public
+// addresses only, and what is listed beside; and over HTTPS only, where what it
+// fetches is not signed. It follows no redirects and no proxy, keeps no connection, sends no
 // credentials, and each fetch is bounded in time and size.
 type Fetcher struct {
 	networks []netip.Prefix
-	// secure is for https, plain for http.
-	secure, plain *http.Client
+	// everywhere reaches public addresses too, near only what is listed.
+	everywhere, near *http.Client
 }
 
 // NewFetcher returns a Fetcher that also reaches the networks, where plain HTTP
-// will do.
+// will do for everything.
 func NewFetcher(networks []netip.Prefix) *Fetcher {
 	f := &Fetcher{networks: networks}
-	f.secure = client(func(a netip.Addr) bool { return public(a) || f.listed(a) })
-	f.plain = client(f.listed)
+	f.everywhere = client(func(a netip.Addr) bool { return public(a) || f.listed(a) })
+	f.near = client(f.listed)
 	return f
 }
 
@@ -54,9 +55,9 @@ type bounded struct{ f *Fetcher }
 
 // RoundTrip implements [http.RoundTripper].
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	through := b.f.plain
+	through := b.f.near
 	if r.URL.Scheme == "https" {
-		through = b.f.secure
+		through = b.f.everywhere
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", userAgent)
@@ -101,62 +102,77 @@ func client(reaches func(netip.Addr) bool) *http.Client {
 	}
 }
 
-var errNotAllowed = errors.New("issuers are reached at public addresses over HTTPS, and at what the operator lists")
+var errNotAllowed = errors.New("issuers are reached at public addresses, for what is not signed over HTTPS, and at what the operator lists")
 
 // ErrBadURI is wrapped by errors that another try will not mend: the URI leads
-// to no key set, or to where none is fetched from. Other errors of Fetch may be
+// to nothing of the kind, or to where nothing is fetched from. Other errors may be
 // gone the next time.
-var ErrBadURI = errors.New("the URI of the key set is of no use")
+var ErrBadURI = errors.New("the URI is of no use")
 
 // Fetch fetches and reads a key set. left is how many keys there are beyond
 // MaxKeys. Errors are for the log, and tell of the network.
 func (f *Fetcher) Fetch(ctx context.Context, uri string) (keys []Key, left int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	u, err := url.Parse(uri)
-	if err != nil || u.Hostname() == "" {
-		return nil, 0, fmt.Errorf("%w: it is no URL with a host", ErrBadURI)
-	}
-	through := f.secure
-	if u.Scheme == "http" {
-		through = f.plain
-	} else if u.Scheme != "https" {
-		return nil, 0, fmt.Errorf("%w: %w", ErrBadURI, errNotAllowed)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: it is no URL", ErrBadURI)
-	}
-	request.Header.Set("Accept", "application/jwk-set+json, application/json")
-	request.Header.Set("User-Agent", userAgent)
-	answer, err := through.Do(request)
-	if err != nil {
-		var lookUp *net.DNSError
-		if errors.Is(err, errNotAllowed) || errors.As(err, &lookUp) && lookUp.IsNotFound {
-			return nil, 0, fmt.Errorf("%w: %w", ErrBadURI, err)
-		}
-		return nil, 0, fmt.Errorf("fetch the key set: %w", err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	switch status := answer.StatusCode; {
-	case status == http.StatusOK:
-	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
-		return nil, 0, fmt.Errorf("fetch the key set: it answers %s", answer.Status)
-	default:
-		return nil, 0, fmt.Errorf("%w: it answers %s, and redirects are not followed", ErrBadURI, answer.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxSet+1))
+	body, err := f.get(ctx, uri, "application/jwk-set+json, application/json", maxSet, f.near)
 	if err != nil {
 		return nil, 0, fmt.Errorf("fetch the key set: %w", err)
-	}
-	if len(body) > maxSet {
-		return nil, 0, fmt.Errorf("%w: what it serves is longer than %d bytes", ErrBadURI, maxSet)
 	}
 	keys, left, err = ParseKeys(body)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", ErrBadURI, err)
 	}
 	return keys, left, nil
+}
+
+// FetchSigned fetches what carries its own signature, which the caller checks: at
+// most limit bytes of it, over plain HTTP as well. Errors are as those of Fetch.
+func (f *Fetcher) FetchSigned(ctx context.Context, uri, mediaTypes string, limit int) ([]byte, error) {
+	return f.get(ctx, uri, mediaTypes, limit, f.everywhere)
+}
+
+// get fetches at most limit bytes; plain is what https is not needed for.
+func (f *Fetcher) get(ctx context.Context, uri, mediaTypes string, limit int, plain *http.Client) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	u, err := url.Parse(uri)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("%w: it is no URL with a host", ErrBadURI)
+	}
+	through := f.everywhere
+	if u.Scheme == "http" {
+		through = plain
+	} else if u.Scheme != "https" {
+		return nil, fmt.Errorf("%w: %w", ErrBadURI, errNotAllowed)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it is no URL", ErrBadURI)
+	}
+	request.Header.Set("Accept", mediaTypes)
+	request.Header.Set("User-Agent", userAgent)
+	answer, err := through.Do(request)
+	if err != nil {
+		var lookUp *net.DNSError
+		if errors.Is(err, errNotAllowed) || errors.As(err, &lookUp) && lookUp.IsNotFound {
+			return nil, fmt.Errorf("%w: %w", ErrBadURI, err)
+		}
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	switch status := answer.StatusCode; {
+	case status == http.StatusOK:
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return nil, fmt.Errorf("the server there answers %s", answer.Status)
+	default:
+		return nil, fmt.Errorf("%w: it answers %s, and redirects are not followed", ErrBadURI, answer.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(limit)+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > limit {
+		return nil, fmt.Errorf("%w: what it serves is longer than %d bytes", ErrBadURI, limit)
+	}
+	return body, nil
 }
 
 // special are the networks that are not private by name and of no use to reach

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/iam"
@@ -64,36 +62,7 @@ func (s *Service) caller(ctx context.Context, org, scheme, credential string, wh
 	return &authn.Caller{Subject: subject, Scheme: scheme, Credential: credential, Identity: who}, nil
 }
 
-// PoolHeader names the identity pools that a token of an identity provider is
-// used with: their IDs, separated by commas. Without it the token is used with
-// every pool whose filter it passes.
-const PoolHeader = "Confluent-Identity-Pool-Id"
-
-const (
-	maxPoolID = 64
-	// maxNamed is how many pools a request may name.
-	maxNamed = 20
-)
-
-// namedPools reads the lines of the header. Empty parts do not count.
-func namedPools(lines []string) ([]string, error) {
-	var ids []string
-	for _, line := range lines {
-		for id := range strings.SplitSeq(line, ",") {
-			id = strings.TrimSpace(id)
-			switch {
-			case id == "" || slices.Contains(ids, id):
-			case len(id) > maxPoolID || !iam.IdentityPool.ID.Has(id):
-				return nil, fmt.Errorf("%w: the header %s holds something that is no ID of an identity pool", authn.ErrToken, PoolHeader)
-			case len(ids) == maxNamed:
-				return nil, fmt.Errorf("%w: the header %s names more than %d identity pools", authn.ErrToken, PoolHeader, maxNamed)
-			default:
-				ids = append(ids, id)
-			}
-		}
-	}
-	return ids, nil
-}
+const maxPoolID = 64
 
 // readBearer finds the caller behind a token of an identity provider.
 func (s *Service) readBearer(ctx context.Context, r *http.Request, raw string) (*authn.Caller, error) {
@@ -101,9 +70,9 @@ func (s *Service) readBearer(ctx context.Context, r *http.Request, raw string) (
 	if err != nil {
 		return nil, refuseBearer(err)
 	}
-	named, err := namedPools(r.Header.Values(PoolHeader))
+	named, err := authn.NamedPools(r.Header, iam.IdentityPool.ID.Has)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", authn.ErrToken, err)
 	}
 	var pools []*pool
 	var p *provider
@@ -173,7 +142,7 @@ func (s *Service) poolsThatLet(ctx context.Context, t *issuer.Token) ([]*pool, *
 		return nil, nil, nil, err
 	}
 	if among == nil {
-		return nil, nil, nil, refusedFor("there are too many identity pools to look through; name one in the header %s", PoolHeader)
+		return nil, nil, nil, refusedFor("there are too many identity pools to look through; name one in the header %s", authn.PoolHeader)
 	}
 	found, err := s.search(ctx, among, t)
 	if err != nil {
@@ -227,7 +196,7 @@ func (s *Service) search(ctx context.Context, among []candidate, t *issuer.Token
 		case err != nil:
 			return nil, err
 		case len(let) > 0 && f.pools != nil:
-			return &found{refused: refusedFor("it gets into several organizations; name the identity pool in the header %s", PoolHeader), signed: true}, nil
+			return &found{refused: refusedFor("it gets into several organizations; name the identity pool in the header %s", authn.PoolHeader), signed: true}, nil
 		case len(let) > 0:
 			f.pools, f.provider, f.claims = let, p, claims
 		default:

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/clientcert/certtest"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 )
 
@@ -249,6 +250,39 @@ func TestTakeoverOfAGroup(t *testing.T) {
 		if got := s.admin.Do(t, http.MethodGet, mappings+"/"+id, nil).Text("filter"); got == "everybody" {
 			t.Errorf("%s is for %s now", id, got)
 		}
+	}
+}
+
+// TestTakeoverOfACertificatePool changes whose certificates a pool with roles is
+// for, and who owns it.
+func TestTakeoverOfACertificatePool(t *testing.T) {
+	t.Parallel()
+	_, w := start(t, "")
+	s := newScene(w)
+	pools := authoritiesPath + "/" + create(t, s.admin, authoritiesPath, authorityWith(map[string]any{"certificate_chain": certtest.New(t, "root").PEM()})) + "/identity-pools"
+	body := func(name, filter string) map[string]any {
+		return map[string]any{"display_name": name, "description": "", "external_identifier": "CN", "filter": filter}
+	}
+	strong, weak, own := create(t, s.admin, pools, body("strong", `OU == "root"`)), create(t, s.admin, pools, body("weak", `OU == "staff"`)), create(t, s.admin, pools, body("own", `OU == "robots"`))
+	s.bind(t, strong, "OrganizationAdmin", s.root)
+	s.bind(t, own, "ResourceOwner", s.root+"/certificate-identity-pool="+strong)
+	c := s.holder(t, "AccountAdmin", s.root)
+	c.Do(t, http.MethodPut, pools+"/"+weak, body("weak", `O == "Example"`)).Want(t, http.StatusOK)
+	for id, filter := range map[string]string{strong: `OU == "root"`, own: `OU == "robots"`} {
+		c.Do(t, http.MethodPut, pools+"/"+id, body("renamed", `O == "Example"`)).Want(t, http.StatusForbidden)
+		c.Do(t, http.MethodPut, pools+"/"+id, body("renamed", filter)).Want(t, http.StatusOK)
+		c.Do(t, http.MethodPost, roleBindings, binding(c.Principal, "ResourceOwner", s.root+"/certificate-identity-pool="+id)).Want(t, http.StatusForbidden)
+		if got := s.admin.Do(t, http.MethodGet, pools+"/"+id, nil).Text("filter"); got != filter {
+			t.Errorf("%s is for %s now", id, got)
+		}
+	}
+	// Who may look at authorities makes none.
+	c.Do(t, http.MethodGet, authoritiesPath, nil).Want(t, http.StatusOK)
+	c.Do(t, http.MethodPost, authoritiesPath, authorityWith(map[string]any{"certificate_chain": certtest.New(t, "mine").PEM()})).Want(t, http.StatusForbidden)
+	// A pool's name belongs to its own kind.
+	a := s.admin.Do(t, http.MethodPost, roleBindings, binding(c.Principal, "ResourceOwner", s.root+"/identity-pool="+weak))
+	if a.Status != http.StatusBadRequest {
+		t.Errorf("a certificate pool by the name of an identity pool: %s", a.Raw)
 	}
 }
 

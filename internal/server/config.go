@@ -33,6 +33,9 @@ type Config struct {
 	TLSCert, TLSKey string
 	// TLSSelfSigned makes a local CA in DataDir and a certificate from it.
 	TLSSelfSigned bool
+	// TLSClientCertificates asks clients for a certificate, and lets those that
+	// show none go on without. It needs TLSCert or TLSSelfSigned.
+	TLSClientCertificates bool
 	// TrustedProxies are the networks whose proxies terminate TLS and are
 	// believed about the client.
 	TrustedProxies []string
@@ -85,6 +88,12 @@ func (c Config) Check() error {
 	}
 	if c.TLSSelfSigned && c.TLSCert != "" {
 		return errors.New("--tls-self-signed and --tls-cert exclude each other: give one of them")
+	}
+	if c.TLSClientCertificates && !c.tls() {
+		return errors.New("--tls-client-certificates is for servers that terminate TLS: add --tls-cert and --tls-key, or --tls-self-signed; what a proxy says of certificates is not believed")
+	}
+	if c.TLSClientCertificates && len(c.TrustedProxies) > 0 && !c.ProxyProtocol {
+		return errors.New("--tls-client-certificates and --trusted-proxy go together with --proxy-protocol only: behind a proxy that terminates TLS, every certificate is the proxy's own")
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)

@@ -18,6 +18,8 @@ func Kinds() []*engine.Kind {
 	return []*engine.Kind{
 		iam.GroupMapping,
 		iam.APIKey,
+		iam.CertificateAuthority,
+		iam.CertificateIdentityPool,
 		iam.IdentityPool,
 		iam.IdentityProvider,
 		iam.Invitation,

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weirhq/weir/internal/clientcert/certtest"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/operation"
@@ -65,6 +66,25 @@ var specs = map[string]enginetest.Spec{
 			}
 		},
 		Only: map[string]string{"issuer": "it must be a URL", "jwks_uri": "it must be a URL", "identity_claim": "it must name a claim"},
+	},
+	"iam/v2.CertificateAuthority": {
+		Body: func(t *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return certificateAuthority(t, n)
+		},
+		Only: map[string]string{"certificate_chain": "it must be a chain", "crl_chain": "it must be a list", "crl_url": "it must be a URL"},
+		Omit: map[string]string{"crl_chain": "crl_url is there"},
+	},
+	"iam/v2.CertificateIdentityPool": {
+		Parent: func(t *testing.T, c *enginetest.Client) string {
+			return create(t, c, "/iam/v2/certificate-authorities", certificateAuthority(t, 0))
+		},
+		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
+			return map[string]any{
+				"display_name": fmt.Sprintf("pool %d", n), "description": fmt.Sprintf("the pool %d", n),
+				"external_identifier": "CN", "filter": fmt.Sprintf(`O == "Example" && CN == "%d"`, n),
+			}
+		},
+		Only: map[string]string{"filter": "it must be a condition"},
 	},
 	"iam/v2.Invitation": {
 		Body: func(_ *testing.T, _ *enginetest.Client, n int) map[string]any {
@@ -223,6 +243,17 @@ func inSharedEnvironment(t *testing.T, c *enginetest.Client) url.Values {
 }
 
 func email(n int) string { return fmt.Sprintf("person-%d@example.com", n) }
+
+// certificateAuthority is a body for a new authority, whose list of revoked
+// certificates nobody serves.
+func certificateAuthority(t *testing.T, n int) map[string]any {
+	t.Helper()
+	return map[string]any{
+		"display_name": fmt.Sprintf("authority %d", n), "description": fmt.Sprintf("the authority %d", n),
+		"certificate_chain": certtest.New(t, "root").PEM(), "certificate_chain_filename": fmt.Sprintf("authority-%d.pem", n),
+		"crl_url": fmt.Sprintf("http://127.0.0.1:1/%d.crl", n), "require_crl_on_client_certificate": false,
+	}
+}
 
 // serviceAccount makes a service account and returns its ID.
 func serviceAccount(t *testing.T, c *enginetest.Client, n int) string {

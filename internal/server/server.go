@@ -32,6 +32,7 @@ import (
 	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/localca"
 	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/mtls"
 	"github.com/weirhq/weir/internal/oauth"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
@@ -82,6 +83,7 @@ type Server struct {
 	courier   *invitation.Courier
 	audit     *delivery.Courier
 	oauth     *oauth.Service
+	mtls      *mtls.Service
 	passwords *authn.Passwords
 	signIn    *signin.Service
 	sso       *sso.Service
@@ -132,7 +134,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.engine, s.oauth, err = newEngine(ctx, s.store, s.URL, s.log, networks); err != nil {
+	if s.engine, s.oauth, s.mtls, err = newEngine(ctx, s.store, s.URL, s.log, networks); err != nil {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
@@ -162,6 +164,11 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.config.TLSClientCertificates {
+		// Which authorities count is in the database, so that none are told to the
+		// client, and what it shows is checked with each request.
+		tlsConfig.ClientAuth = tls.RequestClientCert
+	}
 	s.metrics = newMetrics(s)
 	s.limits.refused = s.metrics.refused
 	handler, err := s.handler()
@@ -184,23 +191,24 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), oauth.Kinds(), sso.Kinds(), []string{iam.Invitation.Key()}),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), mtls.Kinds(), oauth.Kinds(), sso.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
 // NewEngine returns the engine over an open store, as the server and the
 // operator's commands use it.
 func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger) (*engine.Engine, error) {
-	e, _, err := newEngine(ctx, s, publicURL, log, nil)
+	e, _, _, err := newEngine(ctx, s, publicURL, log, nil)
 	return e, err
 }
 
-// newEngine is NewEngine with the service that lets the identities of identity
-// providers in. It fetches their keys from public addresses and the networks.
-func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, networks []netip.Prefix) (*engine.Engine, *oauth.Service, error) {
+// newEngine is NewEngine with the services that let in the identities of identity
+// providers, and those who show a certificate. They fetch what issuers publish from
+// public addresses and the networks.
+func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, networks []netip.Prefix) (*engine.Engine, *oauth.Service, *mtls.Service, error) {
 	keys, err := bootstrap.LoadKeys(ctx, s)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	directory := authn.NewDirectory(patient{s})
 	s.Watch(directory.Changed)
@@ -209,16 +217,21 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	mappings := sso.NewMappings(patient{s}, log)
 	s.Watch(mappings.Changed)
 	signingKeys := token.NewKeys(s, time.Now)
+	fetcher, turn := issuer.NewFetcher(networks), func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) }
 	service := oauth.New(oauth.Config{
-		Store: s, Reader: patient{s}, Turn: func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) },
-		Directory: directory, SigningKeys: signingKeys, Fetcher: issuer.NewFetcher(networks),
+		Store: s, Reader: patient{s}, Turn: turn,
+		Directory: directory, SigningKeys: signingKeys, Fetcher: fetcher,
 		PublicURL: publicURL, Now: time.Now, Log: log,
 	})
 	s.Watch(service.Changed)
+	certificates := mtls.New(mtls.Config{
+		Store: s, Reader: patient{s}, Turn: turn, Directory: directory, Fetcher: fetcher, Now: time.Now, Log: log,
+	})
+	s.Watch(certificates.Changed)
 	tokens := service.Readers()
 	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
 	tokens[operation.Session] = authn.Sessions(signingKeys, directory, mappings.For)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens}
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens, Certificate: certificates.Caller}
 	service.Engine, err = engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,
@@ -233,9 +246,10 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 		Now:         time.Now, Log: log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return service.Engine, service, service.Engine.CountQuotas(ctx)
+	certificates.Engine = service.Engine
+	return service.Engine, service, certificates, service.Engine.CountQuotas(ctx)
 }
 
 // SetLimit sets the limit of a quota in an organization, as 'weir quotas set'
@@ -315,6 +329,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.courier.Run(working) })
 	work.Go(func() { s.audit.Run(working) })
+	work.Go(func() { s.mtls.Run(working) })
 	work.Go(func() { s.oauth.Run(working) })
 	work.Go(func() { s.signIn.Run(working) })
 	work.Go(func() { s.suspended.Run(working) })

@@ -23,8 +23,13 @@ func (p property) parameter() string { return p.Parameter(p.path) }
 
 func (p property) pointer() string { return "/" + strings.ReplaceAll(p.path, ".", "/") }
 
-// settable lists what users may set, structures before what is in them.
+// settable lists what users may set and see, structures before what is in them.
 func settable(fields []engine.Field) []property {
+	return slices.DeleteFunc(taken(fields), func(p property) bool { return p.WriteOnly })
+}
+
+// taken is settable with what is never shown.
+func taken(fields []engine.Field) []property {
 	var out []property
 	var walk func(fields []engine.Field, prefix string, fixed bool)
 	walk = func(fields []engine.Field, prefix string, fixed bool) {

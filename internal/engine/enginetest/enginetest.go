@@ -171,7 +171,7 @@ func (r *tester) checkSpec(t *testing.T) {
 		return
 	}
 	body := r.spec.Body(t, r.admin, r.number())
-	for _, f := range settable(r.k.Fields) {
+	for _, f := range taken(r.k.Fields) {
 		if _, ok := get(body, f.path); !ok && r.spec.Omit[f.path] == "" {
 			t.Errorf("the Spec of %s: Body lacks %s; add it, or say in Omit why not", r.k.Key(), f.path)
 		}

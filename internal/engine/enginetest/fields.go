@@ -110,7 +110,7 @@ func (r *tester) discard(t *testing.T, id string) {
 func (r *tester) testRequired(t *testing.T) {
 	body := r.body(t, r.admin)
 	var top []string
-	for _, p := range settable(r.k.Fields) {
+	for _, p := range taken(r.k.Fields) {
 		if r.spec.Omit[p.path] != "" {
 			continue
 		}
@@ -151,7 +151,7 @@ func (r *tester) testWrongTypes(t *testing.T) {
 	body := r.body(t, r.admin)
 	everything := body
 	var pointers []string
-	for _, p := range settable(r.k.Fields) {
+	for _, p := range taken(r.k.Fields) {
 		if r.spec.Omit[p.path] != "" {
 			continue
 		}

@@ -62,7 +62,13 @@ func (r *tester) parentOf(t *testing.T, c *Client) string {
 // create makes an object of Admin's from the body, which must succeed.
 func (r *tester) create(t *testing.T, body map[string]any) Answer {
 	t.Helper()
-	return r.admin.Do(t, http.MethodPost, r.collection(r.parent), body).Want(t, r.op(t, engine.Create).Success)
+	a := r.admin.Do(t, http.MethodPost, r.collection(r.parent), body).Want(t, r.op(t, engine.Create).Success)
+	for _, p := range taken(r.k.Fields) {
+		if _, there := get(a.Body, p.path); there && p.WriteOnly {
+			t.Errorf("%s is never to be shown, and is: %s", p.path, a.Raw)
+		}
+	}
+	return a
 }
 
 // object makes an object of the caller's and returns its ID.
@@ -391,7 +397,7 @@ func (r *tester) testReplace(t *testing.T) {
 		case sent, p.Default != nil:
 		case p.fixed && had && !shows(p.Field, was, answered):
 			t.Errorf("PUT without the immutable %s changes it to %v", p.path, answered)
-		case !p.fixed && there:
+		case !p.fixed && there && (!p.Always || answered != ""):
 			t.Errorf("PUT without %s leaves it at %v", p.path, answered)
 		}
 	}
