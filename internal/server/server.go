@@ -150,7 +150,9 @@ func (s *Server) open(ctx context.Context) error {
 	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
-	s.sso = sso.New(s.engine, s.signIn, issuer.NewFetcher(networks))
+	if s.sso, err = sso.New(s.engine, s.signIn, issuer.NewFetcher(networks)); err != nil {
+		return err
+	}
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
 	options := s.config.Audit

@@ -74,15 +74,16 @@ func (s *Service) open(ctx context.Context, connection *engine.Object) (context.
 		return ctx, nil, err
 	}
 	name := connection.Doc.String("issuer")
-	provider, ok := s.providers.Get(name)
-	if !ok {
+	known, _ := s.providers.Get(name)
+	provider := known.provider
+	if now := s.engine.Now(); !now.Before(known.until) {
 		if provider, err = oidc.NewProvider(ctx, name); err != nil {
 			return ctx, nil, &unreachableError{withoutBody(err)}
 		}
 		if err := checkEndpoints(name, provider); err != nil {
 			return ctx, nil, &unreachableError{err}
 		}
-		s.providers.Add(name, provider)
+		s.providers.Add(name, remembered{provider, now.Add(providerLife)})
 	}
 	c := &config{
 		Config: &oauth2.Config{

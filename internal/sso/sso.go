@@ -20,7 +20,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/hashicorp/golang-lru/v2/expirable"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/engine"
@@ -56,13 +56,23 @@ type Service struct {
 	engine    *engine.Engine
 	signIn    *signin.Service
 	client    *http.Client
-	providers *expirable.LRU[string, *oidc.Provider]
+	providers *lru.Cache[string, remembered]
+}
+
+// remembered is what a provider has said of itself, which is believed until a time.
+type remembered struct {
+	provider *oidc.Provider
+	until    time.Time
 }
 
 // New returns the service for the engine's store, clock, keys and log. It reaches
 // providers through the fetcher.
-func New(e *engine.Engine, s *signin.Service, f *issuer.Fetcher) *Service {
-	return &Service{e, s, f.Client(), expirable.NewLRU[string, *oidc.Provider](rememberedProviders, nil, providerLife)}
+func New(e *engine.Engine, s *signin.Service, f *issuer.Fetcher) (*Service, error) {
+	providers, err := lru.New[string, remembered](rememberedProviders)
+	if err != nil {
+		return nil, fmt.Errorf("sso: %w", err)
+	}
+	return &Service{e, s, f.Client(), providers}, nil
 }
 
 // Settings are what an operator says of a connection.
