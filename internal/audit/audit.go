@@ -124,6 +124,12 @@ const (
 	MutualTLS = "MUTUAL_TLS"
 	// InvitationLink is the token in the link of an invitation's mail.
 	InvitationLink = "INVITATION_LINK"
+	// PasswordLink is the token in the link for who forgot a password.
+	PasswordLink = "PASSWORD_LINK"
+	// Password is that of a user, RefreshToken the token that a session goes on
+	// with.
+	Password     = "PASSWORD"
+	RefreshToken = "REFRESH_TOKEN"
 )
 
 // Authorization is a decision.
@@ -131,7 +137,10 @@ type Authorization struct {
 	Operation, ResourceType string
 	// ResourceName is what the question was asked on, or "".
 	ResourceName string
-	Allowed      bool
+	// OperationGroup is set where IP filters decided: they kept the client out of
+	// the operations of that group.
+	OperationGroup string
+	Allowed        bool
 }
 
 // Operator is the Component for commands on the server's own machine.

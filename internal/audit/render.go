@@ -40,7 +40,7 @@ func (e *Event) render() []byte {
 	b.text("resourceName", e.Resource)
 	b.resources(e.Resources)
 	b.authentication(e.Actor)
-	b.authorization(e.Authorization)
+	b.authorization(e.Authorization, e.Actor)
 	b.metadata(e.Actor)
 	b.open("request")
 	b.text("accessType", string(e.Access))
@@ -150,7 +150,7 @@ func principalType(id string) string {
 	}
 }
 
-func (b *object) authorization(a *Authorization) {
+func (b *object) authorization(a *Authorization, actor *Actor) {
 	b.open("authorizationInfo")
 	switch {
 	case a == nil:
@@ -164,6 +164,14 @@ func (b *object) authorization(a *Authorization) {
 		b.text("operation", a.Operation)
 		b.text("resourceType", a.ResourceType)
 		b.text("resourceName", a.ResourceName)
+		if a.OperationGroup != "" {
+			b.open("ipfilterAuthorization")
+			if actor != nil && actor.Client.IsValid() {
+				b.text("client_ip", actor.Client.String())
+			}
+			b.text("resource_group", a.OperationGroup)
+			b.close()
+		}
 	}
 	b.close()
 }

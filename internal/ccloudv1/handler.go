@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/operation"
@@ -55,7 +56,10 @@ type Handler struct {
 type endpoint struct {
 	// open endpoints ask for no credentials: the request brings its own.
 	open bool
-	do   func(ctx context.Context, q *request) (any, error)
+	// method is what the audit log calls it; those that are open write their
+	// own events.
+	method string
+	do     func(ctx context.Context, q *request) (any, error)
 }
 
 type request struct {
@@ -75,13 +79,13 @@ func New(c Config) *Handler {
 	h.endpoints = map[string]map[string]endpoint{
 		"/login/realm":                          {http.MethodGet: {open: true, do: h.realm}},
 		"/sessions":                             {http.MethodPost: {open: true, do: h.signIn}, http.MethodDelete: {open: true, do: h.signOut}},
-		"/me":                                   {http.MethodGet: {do: h.me}},
-		"/growth/v1/free-trial-info":            {http.MethodGet: {do: h.freeTrial}},
-		"/metadata/security/v2alpha1/roles":     {http.MethodGet: {do: h.roles}},
-		"/metadata/security/v2alpha1/roleNames": {http.MethodGet: {do: h.roleNames}},
-		rolePath + "{name}":                     {http.MethodGet: {do: h.role}},
-		"/access_tokens":                        {http.MethodPost: {do: h.dataPlaneToken}},
-		"/usage_limits":                         {http.MethodGet: {do: h.usageLimits}},
+		"/me":                                   {http.MethodGet: {method: "GetMe", do: h.me}},
+		"/growth/v1/free-trial-info":            {http.MethodGet: {method: "GetFreeTrialInfo", do: h.freeTrial}},
+		"/metadata/security/v2alpha1/roles":     {http.MethodGet: {method: "ListRoles", do: h.roles}},
+		"/metadata/security/v2alpha1/roleNames": {http.MethodGet: {method: "ListRoleNames", do: h.roleNames}},
+		rolePath + "{name}":                     {http.MethodGet: {method: "GetRole", do: h.role}},
+		"/access_tokens":                        {http.MethodPost: {method: "CreateAccessToken", do: h.dataPlaneToken}},
+		"/usage_limits":                         {http.MethodGet: {method: "ListUsageLimits", do: h.usageLimits}},
 	}
 	return h
 }
@@ -143,15 +147,17 @@ func (h *Handler) answer(rw http.ResponseWriter, r *http.Request, to endpoint, n
 	}
 	defer leave()
 	if unknown != nil {
+		h.Engine.RecordRefusal(r, to.method, nil, unknown)
 		return nil, unknown
 	}
 	if q.caller != nil {
 		h.Identified(r.Context(), q.caller)
 		if err := h.Engine.CheckAddress(r, q.caller.Org, operation.Management); err != nil {
+			h.Engine.RecordRefusal(r, to.method, q.caller, err)
 			return nil, err
 		}
 	}
-	return to.do(r.Context(), q)
+	return to.do(audit.WithActor(r.Context(), h.Engine.Actor(r)), q)
 }
 
 // translate says in the API's words why somebody could not sign in.

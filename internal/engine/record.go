@@ -14,6 +14,7 @@ import (
 	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/crn"
+	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -256,6 +257,9 @@ func (e *Engine) recordFailure(ctx context.Context, q *request, err error) {
 			denial = *q.decision
 		}
 		denial.Allowed = false
+		if refused != nil && refused.Code == api.AddressNotAllowed {
+			denial.OperationGroup = q.group
+		}
 		ev.Authorization = &denial
 	}
 	if len(ev.Submitted) > maxRefusedBody {
@@ -277,6 +281,19 @@ func (e *Engine) RecordFailure(ctx context.Context, ev *audit.Event, err error) 
 		panic("engine: encode the outcome: " + err.Error()) // numbers and texts always encode
 	}
 	e.Record(ctx, ev)
+}
+
+// RecordRefusal adds the event of a request outside of the operations that was
+// refused before it was looked at: for its credentials, where caller is nil, or
+// for its address.
+func (e *Engine) RecordRefusal(r *http.Request, method string, caller *authn.Caller, err error) {
+	a := e.actor(r, caller, err)
+	ev := &audit.Event{Organization: a.Organization, Method: method, Access: audit.Unknown, Actor: a}
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Code == api.AddressNotAllowed {
+		ev.Authorization = &audit.Authorization{OperationGroup: operation.Management}
+	}
+	e.RecordFailure(r.Context(), ev, err)
 }
 
 // recordSuccess adds the event of a call that writes, and one when a credential

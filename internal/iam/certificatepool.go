@@ -26,9 +26,9 @@ var CertificateIdentityPool = &engine.Kind{
 		engine.Update: "updateIamV2CertificateIdentityPool",
 		engine.Delete: "deleteIamV2CertificateIdentityPool",
 	},
-	ID:         certificatePoolID.ID,
-	Segment:    certificatePoolID.Segment,
-	Resource:   "IdentityPool",
+	ID:       certificatePoolID.ID,
+	Segment:  certificatePoolID.Segment,
+	Resource: "IdentityPool",
 	Quotas: []*engine.Quota{{
 		Code: "iam.max_identity_pools.per_certificate_authority", Scope: engine.PerCertificateAuthority, DisplayName: "Identity Pools Per Certificate Authority", Limit: 100,
 		Subject: func(o *engine.Object) string { return o.Parent },

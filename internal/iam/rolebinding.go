@@ -243,7 +243,7 @@ func grant(ctx context.Context, w *engine.Write) error {
 		}
 		if err := pinNamed(ctx, w, c); errors.Is(err, store.ErrNotFound) {
 			last := c.Last()
-			return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' names the %s '%s', which does not exist", last.Key, last.Value))
+			return api.New(api.BadRequest, fmt.Sprintf("The field 'crn_pattern' names the %s '%s', which does not exist under that resource name", last.Key, last.Value))
 		} else if err != nil {
 			return err
 		}

@@ -22,6 +22,9 @@ var Session = &engine.Kind{
 	ID:          engine.IDShape{Prefix: "session-", Length: 20, Alphabet: random.LowerAlphanumeric},
 	Segment:     "session",
 	Resource:    "Session",
+	Methods: map[engine.Verb]string{
+		engine.Create: "SignIn", engine.Update: "RefreshSession", engine.Delete: "SignOut",
+	},
 	Fields: []engine.Field{{
 		Name: "user", Type: engine.Reference, Required: true, Immutable: true,
 		Description: "Who signed in.",
@@ -39,26 +42,46 @@ func SessionsOf(ctx context.Context, r store.Reader, org, user string) ([]store.
 
 // EndSessions ends all sessions of the user, in a transaction that holds the
 // user's lock.
-func EndSessions(ctx context.Context, tx store.Tx, org, user string, now time.Time) error {
+func EndSessions(ctx context.Context, e *engine.Engine, tx store.Tx, org, user string) error {
 	rows, err := SessionsOf(ctx, tx, org, user)
 	if err != nil {
 		return err
 	}
 	for i := range rows {
-		if err := EndSession(ctx, tx, rows[i].ID, now); err != nil {
+		if err := EndSession(ctx, e, tx, rows[i].ID); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// SessionUser returns the organization and the user of the session, and nothing
+// of one that has ended.
+func SessionUser(ctx context.Context, r store.Reader, id string) (org, user string, err error) {
+	row, err := r.Get(ctx, "", store.Key{Kind: Session.Key(), ID: id})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	o, err := Session.Decode(row)
+	if err != nil {
+		return "", "", err
+	}
+	return o.Org, o.Doc.String("user.id"), nil
+}
+
 // EndSession ends the session. It does nothing to one that has ended.
-func EndSession(ctx context.Context, tx store.Tx, id string, now time.Time) error {
-	err := tx.Delete(ctx, store.Key{Kind: Session.Key(), ID: id}, now)
+func EndSession(ctx context.Context, e *engine.Engine, tx store.Tx, id string) error {
+	session, err := e.Lock(ctx, tx, "", Session, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.Remove(ctx, tx, session)
 }
 
 // ErrNoSignIn is wrapped by the errors about users who cannot have a password.
@@ -88,7 +111,7 @@ func SetPassword(ctx context.Context, e *engine.Engine, tx store.Tx, org, id, ha
 	if err := e.Save(ctx, tx, user); err != nil {
 		return err
 	}
-	return EndSessions(ctx, tx, user.Org, user.ID, e.Now().UTC())
+	return EndSessions(ctx, e, tx, user.Org, user.ID)
 }
 
 // OfferReset lets the user choose another password until a time, with the token

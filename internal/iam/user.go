@@ -110,7 +110,7 @@ func setAuthType(ctx context.Context, w *engine.Write, body engine.Doc) error {
 		return nil
 	}
 	w.New.Doc.Set("auth_type", wanted)
-	return EndSessions(ctx, w.Tx, w.Old.Org, w.Old.ID, w.Now)
+	return EndSessions(ctx, w.Engine, w.Tx, w.Old.Org, w.Old.ID)
 }
 
 // checkAuthType refuses single sign-on, which no organization has a connection

@@ -550,7 +550,7 @@ func TestAuditOfWeirItself(t *testing.T) {
 				}
 			}
 		}
-		if want := []string{"CreateOrganization", "InviteUser", "CreateEnvironment", "CreateRoleBinding", "CreateAPIKey"}; !slices.Equal(by["bootstrap"], want) {
+		if want := []string{"CreateOrganization", "CreateEnvironment", "InviteUser", "CreateRoleBinding", "CreateAPIKey"}; !slices.Equal(by["bootstrap"], want) {
 			t.Errorf("the first start is %v, want %v", by["bootstrap"], want)
 		}
 		// The claim with its token, and that the mail is out.

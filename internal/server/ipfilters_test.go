@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit/audittest"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/pgtest"
@@ -185,6 +186,14 @@ func TestIPFilterOfTheOrganization(t *testing.T) {
 		filter := in.create(t, ipFilters, in.filter("", group))
 
 		in.want(t, http.StatusOK, "GET", "/org/v2/environments", nil)
+		for path, method := range map[string]string{"/org/v2/environments": "GetEnvironments", "/api/me": "GetMe"} {
+			out.want(t, http.StatusForbidden, "GET", path, nil)
+			e := lastEvent(t, w)
+			if z := e.Data.AuthorizationInfo; z.Result != "DENY" || z.IPFilterAuthorization != (audittest.IPFilterAuthorization{ClientIP: otherAddress, ResourceGroup: operation.Management}) ||
+				e.Data.MethodName != method || e.Data.Result.Status != "FAILURE" {
+				t.Errorf("the event is %s", e.Raw)
+			}
+		}
 		for _, op := range operation.All() {
 			if !w.Engine.Serves(op.ID) || len(op.Credentials) == 0 {
 				continue

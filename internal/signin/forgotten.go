@@ -16,6 +16,7 @@ import (
 	text "text/template"
 	"time"
 
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/mail"
@@ -149,6 +150,7 @@ func (s *Service) ResetPassword(ctx context.Context, raw, password string) error
 	if err != nil {
 		return err
 	}
+	ctx = as(ctx, audit.PasswordLink, user)
 	t, _ := parseResetToken(raw)
 	hash, err := s.passwords.Hash(ctx, password)
 	if err != nil {

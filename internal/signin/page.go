@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/page"
@@ -84,6 +85,7 @@ var changed = view{
 // ServeHTTP implements [http.Handler].
 func (p *PasswordPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.page.Guard(w.Header())
+	r = r.WithContext(audit.WithActor(r.Context(), p.service.engine.Actor(r)))
 	v := view{Title: "Change your password", Form: formChange}
 	send := p.change
 	switch r.URL.Path {

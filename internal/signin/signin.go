@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
@@ -134,8 +135,9 @@ type Grant struct {
 // authn.ErrBusy to who has to try again.
 func (s *Service) Begin(ctx context.Context, a Attempt) (*Grant, error) {
 	user, hash, err := s.check(ctx, a)
+	ctx = as(ctx, audit.Password, user)
 	if err != nil {
-		s.note(ctx, "sign-in failed", err, user, a)
+		s.note(ctx, "SignIn", "sign-in failed", err, user, a)
 		return nil, err
 	}
 	g, err := s.begin(ctx, user, hash)
@@ -248,7 +250,7 @@ func (s *Service) makeRoom(ctx context.Context, tx store.Tx, org, user string, n
 	}
 	for i := range rows {
 		if len(rows)-i >= MaxSessions || over(rows[i].Created, rows[i].Updated, now) {
-			if err := iam.EndSession(ctx, tx, rows[i].ID, now); err != nil {
+			if err := iam.EndSession(ctx, s.engine, tx, rows[i].ID); err != nil {
 				return err
 			}
 		}
@@ -282,7 +284,7 @@ func (s *Service) grant(ctx context.Context, org string, refresh refreshToken, r
 func (s *Service) Renew(ctx context.Context, refresh, organization string, admit Admit) (*Grant, error) {
 	g, err := s.renew(ctx, refresh, organization, admit)
 	if err != nil {
-		s.note(ctx, "refresh refused", err, nil, Attempt{})
+		s.note(as(ctx, audit.RefreshToken, nil), "RefreshSession", "refresh refused", err, nil, Attempt{})
 		return nil, err
 	}
 	s.engine.Log.InfoContext(ctx, "session refreshed", "user", g.User, "organization", g.Organization, "session", g.Session, "request_id", api.RequestID(ctx))
@@ -307,6 +309,7 @@ func (s *Service) renew(ctx context.Context, raw, organization string, admit Adm
 	}
 	now := s.engine.Now().UTC()
 	next := used.next(key)
+	ctx = as(ctx, audit.RefreshToken, nil)
 	var session *engine.Object
 	var record authn.SessionRecord
 	var refused error
@@ -324,6 +327,8 @@ func (s *Service) renew(ctx context.Context, raw, organization string, admit Adm
 		if record, err = authn.DecodeSessionRecord(session.Private); err != nil {
 			return err
 		}
+		who := audit.ActorOf(ctx)
+		who.Organization, who.Principal = session.Org, record.User
 		hash := used.hash(key)
 		switch {
 		case organization != "" && organization != session.Org:
@@ -340,7 +345,7 @@ func (s *Service) renew(ctx context.Context, raw, organization string, admit Adm
 		default:
 			refused = fmt.Errorf("%w: a refresh token was used twice, so that somebody else may have it", ErrRefresh)
 		}
-		return iam.EndSession(ctx, tx, session.ID, now)
+		return iam.EndSession(ctx, s.engine, tx, session.ID)
 	})
 	if err = errors.Join(err, refused); err != nil {
 		return nil, err
@@ -353,7 +358,9 @@ func (s *Service) renew(ctx context.Context, raw, organization string, admit Adm
 // authn.ErrToken or ErrRefresh.
 func (s *Service) End(ctx context.Context, raw, refresh string) error {
 	var id string
+	mechanism := audit.RefreshToken
 	if raw != "" {
+		mechanism = audit.HTTPBearer
 		var more authn.SessionClaims
 		if _, err := s.engine.SigningKeys.Verify(ctx, token.Session, raw, &more); err != nil {
 			return err
@@ -366,8 +373,15 @@ func (s *Service) End(ctx context.Context, raw, refresh string) error {
 		}
 		id = t.session
 	}
+	ctx = as(ctx, mechanism, nil)
 	err := s.engine.Store.Update(ctx, func(tx store.Tx) error {
-		return iam.EndSession(ctx, tx, id, s.engine.Now().UTC())
+		org, user, err := iam.SessionUser(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		who := audit.ActorOf(ctx)
+		who.Organization, who.Principal = org, user
+		return iam.EndSession(ctx, s.engine, tx, id)
 	})
 	if err != nil {
 		return err
@@ -381,8 +395,9 @@ func (s *Service) End(ctx context.Context, raw, refresh string) error {
 // password must be a good one (authn.PasswordProblem).
 func (s *Service) ChangePassword(ctx context.Context, a Attempt, password string) error {
 	user, was, err := s.check(ctx, a)
+	ctx = as(ctx, audit.Password, user)
 	if err != nil {
-		s.note(ctx, "change of password refused", err, user, a)
+		s.note(ctx, "ChangePassword", "change of password refused", err, user, a)
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, password)
@@ -405,7 +420,7 @@ func (s *Service) ChangePassword(ctx context.Context, a Attempt, password string
 // note logs why somebody was refused; what else failed is for the caller to
 // log. Of the attempt it tells which user it was for, where there is one, and
 // not what was typed: people type passwords in the wrong place.
-func (s *Service) note(ctx context.Context, what string, err error, user *engine.Object, a Attempt) {
+func (s *Service) note(ctx context.Context, method, what string, err error, user *engine.Object, a Attempt) {
 	var tooMany *TooManyError
 	refused := new(api.Error)
 	if !errors.Is(err, ErrCredentials) && !errors.Is(err, ErrRefresh) && !errors.Is(err, authn.ErrBusy) && !errors.As(err, &tooMany) && !errors.As(err, &refused) {
@@ -416,6 +431,25 @@ func (s *Service) note(ctx context.Context, what string, err error, user *engine
 		id = user.ID
 	}
 	s.engine.Log.WarnContext(ctx, what, "reason", err.Error(), "user", id, "address", a.Address, "request_id", api.RequestID(ctx))
+	if errors.As(err, &tooMany) || errors.Is(err, authn.ErrBusy) {
+		return // counted, and not each in the audit log: whoever floods it must not fill it
+	}
+	who := *audit.ActorOf(ctx)
+	who.Refused = err.Error()
+	s.engine.RecordFailure(ctx, &audit.Event{
+		Method: method, Access: audit.Modification, Actor: &who, Organization: who.Organization,
+		Resources: []audit.Resource{{Type: audit.TypeOf(iam.Session.Name)}},
+	}, api.New(api.Unauthenticated, who.Refused))
+}
+
+// as says in the context who signs in, and with what; the user may be nil.
+func as(ctx context.Context, mechanism string, user *engine.Object) context.Context {
+	who := *audit.ActorOf(ctx)
+	who.Component, who.Mechanism = "", mechanism
+	if user != nil {
+		who.Organization, who.Principal = user.Org, user.ID
+	}
+	return audit.WithActor(ctx, &who)
 }
 
 // sweepInterval is how often sessions that are over are looked for, batch how
@@ -473,7 +507,7 @@ func (s *Service) sweep(ctx context.Context, row *store.Row) error {
 			if err != nil || !over(current.Created, current.Updated, now) {
 				return err
 			}
-			return iam.EndSession(ctx, tx, row.ID, now)
+			return iam.EndSession(ctx, s.engine, tx, row.ID)
 		})
 	}
 	return nil

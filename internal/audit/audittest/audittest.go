@@ -40,8 +40,11 @@ type Data struct {
 			Mechanism           string
 		}
 	}
-	AuthorizationInfo struct{ Result, Operation, ResourceType, ResourceName string }
-	RequestMetadata   struct {
+	AuthorizationInfo struct {
+		Result, Operation, ResourceType, ResourceName string
+		IPFilterAuthorization                         IPFilterAuthorization
+	}
+	RequestMetadata struct {
 		RequestID     []string
 		ClientAddress []struct{ IP string }
 	}
@@ -53,6 +56,12 @@ type Data struct {
 		Status string
 		Data   json.RawMessage
 	}
+}
+
+// IPFilterAuthorization is what IP filters have refused.
+type IPFilterAuthorization struct {
+	ClientIP      string `json:"client_ip"`
+	ResourceGroup string `json:"resource_group"`
 }
 
 // Resource is a type with an ID.
