@@ -33,6 +33,7 @@ type Server struct {
 	t        testing.TB
 	stop     func()
 	setLimit func(ctx context.Context, organization, code string, limit int64) error
+	setSSO   func(ctx context.Context, organization, issuer, clientID, clientSecret string) error
 }
 
 // Option changes how the server is started.
@@ -83,7 +84,7 @@ func (s *Server) Replica(options ...Option) *Server {
 		s.t.Fatal("weirtest: the replica has a database of its own")
 	}
 	replica := *s
-	replica.URL, replica.stop, replica.setLimit = w.URL, w.stop, w.setLimit
+	replica.URL, replica.stop, replica.setLimit, replica.setSSO = w.URL, w.stop, w.setLimit, w.setSSO
 	return &replica
 }
 
@@ -107,7 +108,7 @@ func start(t testing.TB, options []Option) (*Server, *server.Server) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	w := &Server{URL: s.URL, t: t, setLimit: s.SetLimit}
+	w := &Server{URL: s.URL, t: t, setLimit: s.SetLimit, setSSO: s.SetSSO}
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -123,6 +124,15 @@ func start(t testing.TB, options []Option) (*Server, *server.Server) {
 func (s *Server) SetLimit(code string, limit int) {
 	s.t.Helper()
 	if err := s.setLimit(context.Background(), s.OrganizationID, code, int64(limit)); err != nil {
+		s.t.Fatalf("weirtest: %v", err)
+	}
+}
+
+// SetSSO lets the users of the organization sign in at an OpenID Connect provider,
+// as 'weir sso set' does.
+func (s *Server) SetSSO(issuer, clientID, clientSecret string) {
+	s.t.Helper()
+	if err := s.setSSO(context.Background(), s.OrganizationID, issuer, clientID, clientSecret); err != nil {
 		s.t.Fatalf("weirtest: %v", err)
 	}
 }

@@ -41,7 +41,7 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	c.AddCommand(auditCommand(), configCommand(), ipFiltersCommand(), keysCommand(), partnersCommand(), quotasCommand(), serveCommand(), usersCommand(), versionCommand())
+	c.AddCommand(auditCommand(), configCommand(), ipFiltersCommand(), keysCommand(), partnersCommand(), quotasCommand(), serveCommand(), ssoCommand(), usersCommand(), versionCommand())
 	return c
 }
 

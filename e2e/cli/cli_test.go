@@ -24,6 +24,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/weirhq/weir/e2e/oidc"
 	"github.com/weirhq/weir/internal/pgtest"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/weirtest"
@@ -103,11 +104,11 @@ func TestCLI(t *testing.T) {
 					// does.
 					options = append(options, weirtest.WithConfig(func(c *server.Config) { c.SessionTokenLife = 30 * time.Second }))
 				}
-				s := &stage{weirtest.Start(t, options...), filepath.Join(dir, "outbox")}
+				s := &stage{weirtest.Start(t, options...), filepath.Join(dir, "outbox"), oidc.Start(t)}
 				testscript.Run(t, testscript.Params{
 					Files: []string{script}, RequireExplicitExec: true, RequireUniqueNames: true,
 					Setup: func(env *testscript.Env) error { return s.setUp(env, bin) },
-					Cmds:  map[string]func(*testscript.TestScript, bool, []string){"keep": keep, "join": s.join},
+					Cmds:  map[string]func(*testscript.TestScript, bool, []string){"keep": keep, "join": s.join, "mapped": s.mapped, "sso": s.sso},
 				})
 			})
 		}
@@ -117,7 +118,8 @@ func TestCLI(t *testing.T) {
 // stage is what one script runs with.
 type stage struct {
 	*weirtest.Server
-	outbox string
+	outbox   string
+	provider *oidc.Provider
 }
 
 // configuration keeps the CLI from asking the vendor's servers for anything.
@@ -182,6 +184,40 @@ func (s *stage) join(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("accept the invitation of %s: %d %s", args[0], resp.StatusCode, body)
 	}
 	ts.Setenv("USER_ID", fmt.Sprint(user["id"]))
+}
+
+var codePattern = regexp.MustCompile(`<pre id="code">([^<]+)</pre>`)
+
+// sso signs in at a provider in a browser, and puts the code for the CLI into a
+// variable.
+func (s *stage) sso(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: sso")
+	}
+	page := s.URL + "/login/sso/" + s.OrganizationID
+	s.provider.LoginTo(page + "/callback")
+	s.SetSSO(s.provider.Issuer, oidc.LoginClientID, oidc.LoginClientSecret)
+	status, body := s.provider.SignIn(page)
+	code := codePattern.FindStringSubmatch(body)
+	if status != http.StatusOK || code == nil {
+		ts.Fatalf("sign in: %d %s", status, body)
+	}
+	ts.Setenv("SSO_EMAIL", oidc.Email)
+	ts.Setenv("SSO_CODE", code[1])
+}
+
+// mapped GROUP ROLE gives a group a role in the organization.
+func (s *stage) mapped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mapped GROUP ROLE")
+	}
+	mapping := s.Do(http.MethodPost, "/iam/v2/sso/group-mappings", map[string]any{"display_name": args[0], "filter": args[0]})
+	a := s.Do(http.MethodPost, "/iam/v2/role-bindings", map[string]any{
+		"principal": fmt.Sprint("User:", mapping.Body["id"]), "role_name": args[1], "crn_pattern": "crn://confluent.cloud/organization=" + s.OrganizationID,
+	})
+	if a.Status != http.StatusCreated {
+		ts.Fatalf("map %s: %d %s, %d %s", args[0], mapping.Status, mapping.Raw, a.Status, a.Raw)
+	}
 }
 
 var linkPattern = regexp.MustCompile(`https?://\S+/invitation\?token=\S+`)

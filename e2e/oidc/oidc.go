@@ -1,17 +1,19 @@
 // Package oidc runs a real OpenID Connect provider beside a test, on loopback:
-// the one of github.com/zitadel/oidc with the storage of its example.
+// the one of github.com/zitadel/oidc with the storage and the login form of its
+// example.
 package oidc
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
@@ -29,7 +31,26 @@ type Provider struct {
 	// tokens.
 	Issuer, KeysURL, TokenURL string
 
-	t testing.TB
+	t       testing.TB
+	clients *loginClient
+}
+
+// loginClient is the client that people sign in to, once there is one.
+type loginClient struct {
+	mu sync.Mutex
+	op.Client
+}
+
+func (c *loginClient) set(client op.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Client = client
+}
+
+func (c *loginClient) get() op.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client
 }
 
 // Start starts a provider.
@@ -38,13 +59,8 @@ func Start(t testing.TB) *Provider {
 	var handler http.Handler
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
-	var err error
-	handler, err = op.NewProvider(&op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), AuthMethodPost: true},
-		clientStorage{storage.NewStorage(storage.NewUserStore(s.URL))}, op.StaticIssuer(s.URL), op.WithAllowInsecure())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Provider{Issuer: s.URL, t: t}
+	p := &Provider{Issuer: s.URL, t: t, clients: &loginClient{}}
+	handler = exampleop.SetupServer(s.URL, clientStorage{storage.NewStorage(storage.NewUserStore(s.URL)), p.clients}, nil, false)
 	var found struct {
 		Issuer   string `json:"issuer"`
 		KeysURL  string `json:"jwks_uri"`
@@ -100,7 +116,10 @@ func (p *Provider) Token() string {
 
 // clientStorage is the example's storage with clients whose access tokens are
 // JSON Web Tokens; by default they are opaque.
-type clientStorage struct{ *storage.Storage }
+type clientStorage struct {
+	*storage.Storage
+	logins *loginClient
+}
 
 func (s clientStorage) ClientCredentials(ctx context.Context, id, secret string) (op.Client, error) {
 	c, err := s.Storage.ClientCredentials(ctx, id, secret)

@@ -130,6 +130,8 @@ const (
 	// with.
 	Password     = "PASSWORD"
 	RefreshToken = "REFRESH_TOKEN"
+	// SSO is what an organization's own OpenID Connect provider says.
+	SSO = "SSO"
 )
 
 // Authorization is a decision.

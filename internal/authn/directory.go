@@ -28,7 +28,10 @@ type keyEntry struct {
 	record KeyRecord
 }
 
-type sessionEntry struct{ org, user string }
+type sessionEntry struct {
+	org    string
+	record SessionRecord
+}
 
 // subjectKey names the principals that a subject acts for, joined by spaces,
 // the one that it is first.
@@ -84,11 +87,11 @@ func (d *Directory) loadKey(ctx context.Context, id string) (keyEntry, error) {
 	return keyEntry{row.Org, record}, nil
 }
 
-// Session returns the organization and the user of the session, or
+// Session returns the organization and the record of the session, or
 // store.ErrNotFound where it has ended.
-func (d *Directory) Session(ctx context.Context, id string) (org, user string, err error) {
+func (d *Directory) Session(ctx context.Context, id string) (string, SessionRecord, error) {
 	e, err := d.sessions.Get(ctx, id)
-	return e.org, e.user, err
+	return e.org, e.record, err
 }
 
 func (d *Directory) loadSession(ctx context.Context, id string) (sessionEntry, error) {
@@ -97,7 +100,7 @@ func (d *Directory) loadSession(ctx context.Context, id string) (sessionEntry, e
 		return sessionEntry{}, err
 	}
 	record, err := DecodeSessionRecord(row.Private)
-	return sessionEntry{row.Org, record.User}, err
+	return sessionEntry{row.Org, record}, err
 }
 
 func keyShape(id string) bool {

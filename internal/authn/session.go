@@ -32,6 +32,10 @@ type SessionRecord struct {
 	// session can live at all.
 	Refreshed time.Time `json:"refreshed"`
 	Ends      time.Time `json:"ends"`
+	// SSO is whether it began through single sign-on: group mappings are for no
+	// other session. Groups are those that the user was in when it began.
+	SSO    bool     `json:"sso,omitempty"`
+	Groups []string `json:"groups,omitempty"`
 }
 
 // Encode returns the record as stored bytes.
@@ -52,23 +56,34 @@ func DecodeSessionRecord(b []byte) (SessionRecord, error) {
 	return r, nil
 }
 
+// Mappings returns the IDs of the group mappings of the organization that are for
+// somebody who is in the groups, always in the same order.
+type Mappings func(ctx context.Context, org string, groups []string) ([]string, error)
+
 // Sessions returns the reader of the tokens of sessions. Such a token stands
-// for its user while the session lives; the caller's Credential is the session.
-func Sessions(keys *token.Keys, d *Directory) TokenReader {
+// for its user while the session lives, and where that began through single sign-on
+// for the user's group mappings too; the caller's Credential is the session.
+func Sessions(keys *token.Keys, d *Directory, mappings Mappings) TokenReader {
 	return func(ctx context.Context, _ *http.Request, raw string) (*Caller, error) {
 		var more SessionClaims
 		claims, err := keys.Verify(ctx, token.Session, raw, &more)
 		if err != nil {
 			return nil, err
 		}
-		org, user, err := d.Session(ctx, more.Session)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (org != claims.Organization || user != claims.Subject) {
+		org, session, err := d.Session(ctx, more.Session)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (org != claims.Organization || session.User != claims.Subject) {
 			return nil, fmt.Errorf("%w: its session has ended, sign in again", ErrToken)
 		}
 		if err != nil {
 			return nil, err
 		}
-		subject, err := d.Subject(ctx, org, user)
+		var with []string
+		if session.SSO {
+			if with, err = mappings(ctx, org, session.Groups); err != nil {
+				return nil, err
+			}
+		}
+		subject, err := d.Subject(ctx, org, session.User, with...)
 		if err != nil {
 			return nil, err
 		}

@@ -42,7 +42,7 @@ type Config struct {
 	// Address is where a request comes from, in the form that attempts to sign
 	// in are counted under.
 	Address func(r *http.Request) string
-	// Realm says how the user with an address signs in; see LocalRealm.
+	// Realm says how the user with an address signs in; see PasswordRealm.
 	Realm func(ctx context.Context, email, organization string) (Realm, error)
 }
 

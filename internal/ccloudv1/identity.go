@@ -99,8 +99,9 @@ func accountOf(row *store.Row, in organization) (account, error) {
 	return a, nil
 }
 
-// userAndOrganization describes a user, and the organization that the user is
-// in.
+// userAndOrganization describes a user to the user's own CLI, and the organization
+// that the user is in. It leaves out that somebody uses single sign-on: the CLI would
+// take its session for one of the vendor's and refresh it at the vendor's host.
 func (h *Handler) userAndOrganization(ctx context.Context, in, id string) (user, organization, error) {
 	var o organization
 	row, err := h.Engine.Store.Get(ctx, in, store.Key{Kind: iam.User.Key(), ID: id})
@@ -113,6 +114,9 @@ func (h *Handler) userAndOrganization(ctx context.Context, in, id string) (user,
 	u, err := userOf(row)
 	if err != nil {
 		return u, o, err
+	}
+	if u.AuthType == iam.AuthTypeSSO {
+		u.AuthType = ""
 	}
 	if row, err = h.Engine.Store.Get(ctx, in, store.Key{Kind: org.Organization.Key(), ID: in}); err != nil {
 		return u, o, err

@@ -22,9 +22,10 @@ type Realm struct {
 	MFARequired bool `json:"mfa_required"`
 }
 
-// LocalRealm is the Realm of an installation without single sign-on: a password
-// for everybody, be there such a user or not.
-func LocalRealm(context.Context, string, string) (Realm, error) { return Realm{}, nil }
+// PasswordRealm is the Realm of everybody, be there such a user or not: the CLI
+// looks for single sign-on at the vendor's own host and nowhere else. Who signs in
+// through it at Weir gets a code for the CLI that takes the place of a password.
+func PasswordRealm(context.Context, string, string) (Realm, error) { return Realm{}, nil }
 
 func (h *Handler) realm(ctx context.Context, q *request) (any, error) {
 	query, err := api.ParseQuery(q.URL.RawQuery)
@@ -68,7 +69,7 @@ func (h *Handler) signIn(ctx context.Context, q *request) (any, error) {
 	case refresh != "":
 		g, err = h.SignIn.Renew(ctx, refresh, organization, h.admit(q))
 	case body("id_token", "idToken") != "":
-		return nil, api.New(api.Unauthenticated, "This server has no single sign-on; send an e-mail address and a password").WithHeader("WWW-Authenticate", "Bearer")
+		return nil, api.New(api.Unauthenticated, "An identity token of another server opens nothing here; send an e-mail address and a password, or the code that the page of single sign-on shows").WithHeader("WWW-Authenticate", "Bearer")
 	default:
 		g, err = h.SignIn.Begin(ctx, signin.Attempt{
 			Email: body("email", "email"), Password: body("password", "password"), Organization: organization, Address: h.Address(q.Request), Admit: h.admit(q),

@@ -77,7 +77,8 @@ func mustHaveAdministrator(ctx context.Context, w *engine.Write, org string) err
 	return api.New(api.BadRequest, "No OrganizationAdmin would have a password or an API key left to manage the organization with; make another key first")
 }
 
-// canSignIn reports whether the principal is a user with a password.
+// canSignIn reports whether the principal is a user with a password, or with single
+// sign-on to sign in through.
 func canSignIn(ctx context.Context, r store.Reader, org, id string) (bool, error) {
 	if !userID.ID.Has(id) {
 		return false, nil
@@ -92,6 +93,10 @@ func canSignIn(ctx context.Context, r store.Reader, org, id string) (bool, error
 	user, err := User.Decode(row)
 	if err != nil {
 		return false, err
+	}
+	record, err := DecodeUserRecord(user.Private)
+	if err == nil && !record.Pending && user.Doc.String("auth_type") == AuthTypeSSO {
+		return hasSSO(ctx, r, org)
 	}
 	hash, err := PasswordOf(user)
 	return hash != "", err

@@ -70,8 +70,8 @@ var Invitation = &engine.Kind{
 			Description: "The address of the person.", Example: "marty@example.com",
 		},
 		{
-			Name: "auth_type", Enum: []string{AuthTypeLocal, AuthTypeSSO}, Default: AuthTypeLocal,
-			Description: "How the user will sign in. AUTH_TYPE_SSO needs a single sign-on connection.",
+			Name: "auth_type", Enum: []string{AuthTypeLocal, AuthTypeSSO},
+			Description: "How the user will sign in: by default through single sign-on where the organization has a connection, and with a password where not. AUTH_TYPE_SSO needs a connection; with one, AUTH_TYPE_LOCAL needs an OrganizationAdmin.",
 		},
 		{
 			Name: "status", ReadOnly: true, Filter: engine.FilterOne,
@@ -92,7 +92,7 @@ var Invitation = &engine.Kind{
 		},
 	},
 	Codes: map[engine.Verb][]*api.Code{engine.Delete: {api.BadRequest}},
-	Hooks: engine.Hooks{Validate: validateInvitation, BeforeWrite: allocateUser, Retire: withdraw},
+	Hooks: engine.Hooks{Locate: locateInvitation, Validate: validateInvitation, BeforeWrite: allocateUser, Retire: withdraw},
 }
 
 // InvitationRecord is what is kept with an invitation and never sent.
@@ -128,13 +128,45 @@ func validateInvitation(w *engine.Write) []api.Problem {
 			problems = append(problems, api.Problem{Message: "The field 'email' must be an e-mail address such as marty@example.com", Pointer: "/email"})
 		}
 	}
-	return append(problems, checkAuthType(w.New.Doc.String("auth_type"))...)
+	return problems
+}
+
+// locateInvitation settles how the user will sign in.
+func locateInvitation(ctx context.Context, w *engine.Write) ([]api.Problem, error) {
+	doc := w.New.Doc
+	if doc.String("auth_type") == "" {
+		has, err := hasSSO(ctx, w.Tx, w.New.Org)
+		if err != nil {
+			return nil, err
+		}
+		doc.Set("auth_type", AuthTypeLocal)
+		if has {
+			doc.Set("auth_type", AuthTypeSSO)
+		}
+	}
+	return checkAuthType(ctx, w.Tx, w.New.Org, doc.String("auth_type"))
+}
+
+// mayInviteLocally refuses to invite past the organization's single sign-on who is
+// no OrganizationAdmin (facts, semantics 1.1).
+func mayInviteLocally(ctx context.Context, w *engine.Write) error {
+	if w.Caller == nil || w.New.Doc.String("auth_type") != AuthTypeLocal || isOrganizationAdmin(w.Caller.Subject, w.New.Org) {
+		return nil
+	}
+	has, err := hasSSO(ctx, w.Tx, w.New.Org)
+	if has && err == nil {
+		err = api.New(api.ForbiddenAccess, "The organization has single sign-on: only an OrganizationAdmin invites users of AUTH_TYPE_LOCAL; leave auth_type out")
+	}
+	return err
 }
 
 // allocateUser completes a new invitation with its user.
 func allocateUser(ctx context.Context, w *engine.Write) error {
 	if w.Old != nil {
 		return nil
+	}
+	if err := mayInviteLocally(ctx, w); err != nil {
+		return err
 	}
 	doc := w.New.Doc
 	user, err := invitee(ctx, w)
@@ -180,6 +212,10 @@ func invitee(ctx context.Context, w *engine.Write) (*engine.Object, error) {
 	}
 	if len(rows) > 0 {
 		user, err := leftBehind(ctx, w, rows[0].ID)
+		if err == nil && user.Doc.String("auth_type") != w.New.Doc.String("auth_type") {
+			user.Doc.Set("auth_type", w.New.Doc.String("auth_type"))
+			err = w.Engine.Save(ctx, w.Tx, user)
+		}
 		if !errors.Is(err, store.ErrNotFound) { // gone meanwhile: then there is none
 			return user, err
 		}

@@ -135,7 +135,8 @@ func MarkInvitationSent(ctx context.Context, e *engine.Engine, tx store.Tx, id s
 
 // AcceptInvitation makes the invited user active, with a name and the hash of
 // a password. It answers store.ErrNotFound to a wrong token, and
-// *InvitationClosedError where it comes too late. A staged invitation can be
+// *InvitationClosedError where it comes too late, and ErrNoSignIn where the user is to
+// sign in through single sign-on. A staged invitation can be
 // accepted, too: the mail may be read before its sender has said that it is
 // out.
 func AcceptInvitation(ctx context.Context, e *engine.Engine, tx store.Tx, id string, tokenHash []byte, fullName, passwordHash string) error {
@@ -146,35 +147,81 @@ func AcceptInvitation(ctx context.Context, e *engine.Engine, tx store.Tx, id str
 	if !record.hasToken(tokenHash) {
 		return store.ErrNotFound
 	}
-	now := e.Now()
-	if err := InvitationOpen(o, now); err != nil {
+	if err := InvitationOpen(o, e.Now()); err != nil {
 		return err
 	}
-	user, err := e.Lock(ctx, tx, o.Org, User, o.Doc.String("user.id"))
-	if errors.Is(err, store.ErrNotFound) {
-		return &InvitationClosedError{StatusDeactivated}
-	}
+	user, err := lockInvitee(ctx, e, tx, o)
 	if err != nil {
 		return err
+	}
+	if user.Doc.String("auth_type") == AuthTypeSSO {
+		return fmt.Errorf("%w: it is one for single sign-on", ErrNoSignIn)
+	}
+	user.Doc.Set("full_name", fullName)
+	return accept(ctx, e, tx, o, user, UserRecord{PasswordHash: passwordHash})
+}
+
+// AcceptInvitationOf accepts the open invitation of a pending user who has signed in
+// through single sign-on, and answers *InvitationClosedError where there is none.
+func AcceptInvitationOf(ctx context.Context, e *engine.Engine, tx store.Tx, user *engine.Object) error {
+	open, err := openInvitations(ctx, tx, user.Org, store.Condition{Field: "user", Values: []string{user.ID}})
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 {
+		return &InvitationClosedError{StatusExpired}
+	}
+	o, _, err := lockInvitation(ctx, e, tx, open[0].ID)
+	if err != nil {
+		return err
+	}
+	if err := InvitationOpen(o, e.Now()); err != nil {
+		return err
+	}
+	invitee, err := lockInvitee(ctx, e, tx, o)
+	if err != nil {
+		return err
+	}
+	if invitee.Doc.String("auth_type") != AuthTypeSSO {
+		return &InvitationClosedError{StatusDeactivated}
+	}
+	return accept(ctx, e, tx, o, invitee, UserRecord{})
+}
+
+// lockInvitee returns the user of an open invitation.
+func lockInvitee(ctx context.Context, e *engine.Engine, tx store.Tx, o *engine.Object) (*engine.Object, error) {
+	user, err := e.Lock(ctx, tx, o.Org, User, o.Doc.String("user.id"))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &InvitationClosedError{StatusDeactivated}
+	}
+	if err != nil {
+		return nil, err
 	}
 	account, err := DecodeUserRecord(user.Private)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !account.Pending {
 		// No way leads here, and if one did, it must not lead to the password
 		// of a user who is active.
-		return &InvitationClosedError{StatusAccepted}
+		return nil, &InvitationClosedError{StatusAccepted}
 	}
-	account.Pending, account.PasswordHash = false, passwordHash
-	user.Private = account.Encode()
-	user.Doc.Set("full_name", fullName)
+	return user, nil
+}
+
+// accept makes the user active, with the record.
+func accept(ctx context.Context, e *engine.Engine, tx store.Tx, o, user *engine.Object, record UserRecord) error {
+	user.Private = record.Encode()
 	if err := e.Save(ctx, tx, user); err != nil {
 		return err
 	}
+	invitation, err := DecodeInvitationRecord(o.Private)
+	if err != nil {
+		return err
+	}
 	o.Doc.Set("status", StatusAccepted)
-	o.Doc.Set("accepted_at", api.Timestamp(now))
-	o.Private = InvitationRecord{TokenHash: record.TokenHash}.Encode()
+	o.Doc.Set("accepted_at", api.Timestamp(e.Now()))
+	o.Private = InvitationRecord{TokenHash: invitation.TokenHash}.Encode()
 	return e.Save(ctx, tx, o)
 }
 

@@ -14,7 +14,8 @@ import (
 
 // Session is what a user who signed in has. It is Weir's own kind and has no
 // operations: package signin begins, renews and ends sessions. Private holds an
-// authn.SessionRecord. A session goes with its user.
+// authn.SessionRecord. A session goes with its user, and with the single sign-on
+// connection that it began through.
 var Session = &engine.Kind{
 	Group: "weir", Version: "v1", Name: "Session",
 	Description: "A session is what a user who signed in has.",
@@ -29,6 +30,10 @@ var Session = &engine.Kind{
 		Name: "user", Type: engine.Reference, Required: true, Immutable: true,
 		Description: "Who signed in.",
 		To:          &engine.ReferenceTo{Kinds: []string{userID.Key}, OnDelete: engine.Cascade, Typed: true},
+	}, {
+		Name: "connection", Type: engine.Reference, Immutable: true,
+		Description: "The single sign-on connection that it began through.",
+		To:          &engine.ReferenceTo{Kinds: []string{SSOConnection.Key()}, OnDelete: engine.Cascade, Typed: true},
 	}},
 }
 

@@ -103,7 +103,11 @@ func DecodeUserRecord(b []byte) (UserRecord, error) {
 // setAuthType ends the sessions that began the other way.
 func setAuthType(ctx context.Context, w *engine.Write, body engine.Doc) error {
 	wanted := body.String("auth_type")
-	if problems := checkAuthType(wanted); len(problems) > 0 {
+	problems, err := checkAuthType(ctx, w.Tx, w.Old.Org, wanted)
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 {
 		return api.Invalid(problems...)
 	}
 	if w.Old.Doc.String("auth_type") == wanted {
@@ -113,16 +117,19 @@ func setAuthType(ctx context.Context, w *engine.Write, body engine.Doc) error {
 	return EndSessions(ctx, w.Engine, w.Tx, w.Old.Org, w.Old.ID)
 }
 
-// checkAuthType refuses single sign-on, which no organization has a connection
-// for yet: such a user could never sign in.
-func checkAuthType(authType string) []api.Problem {
+// checkAuthType refuses single sign-on in an organization that has no connection:
+// such a user could never sign in.
+func checkAuthType(ctx context.Context, tx store.Tx, org, authType string) ([]api.Problem, error) {
 	if authType != AuthTypeSSO {
-		return nil
+		return nil, nil
+	}
+	if has, err := hasSSO(ctx, tx, org); has || err != nil {
+		return nil, err
 	}
 	return []api.Problem{{
 		Message: "The organization has no single sign-on connection, so that AUTH_TYPE_SSO cannot be used",
 		Pointer: "/auth_type",
-	}}
+	}}, nil
 }
 
 // deactivateInvitations ends the open invitations of a user who goes.

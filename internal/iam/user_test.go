@@ -33,16 +33,6 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-func TestAuthTypes(t *testing.T) {
-	t.Parallel()
-	if problems := checkAuthType(AuthTypeLocal); problems != nil {
-		t.Error(problems)
-	}
-	if problems := checkAuthType(AuthTypeSSO); len(problems) != 1 || problems[0].Pointer != "/auth_type" {
-		t.Error(problems)
-	}
-}
-
 func TestRemovingAUserDeactivatesItsInvitation(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -95,6 +95,10 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
+	if v.SignInAt != "" {
+		h.write(w, r, http.StatusConflict, v)
+		return
+	}
 	f := readForm(r.PostForm)
 	v.FullName = f.name
 	if v.Problems = f.problems(v.Email); len(v.Problems) > 0 {
@@ -166,6 +170,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &closed) && closed.Status == iam.StatusExpired:
 		h.write(w, r, http.StatusGone, notice("This link has expired",
 			"Ask the administrator who invited you for another invitation."))
+	case errors.Is(err, iam.ErrNoSignIn):
+		h.write(w, r, http.StatusConflict, notice("You need no password",
+			"Your account is one for single sign-on now. Open the link in your mail again."))
 	case errors.As(err, &closed):
 		h.write(w, r, http.StatusGone, notice("This invitation was withdrawn",
 			"Ask the administrator who invited you if you think that it should not have been."))
@@ -188,6 +195,8 @@ type view struct {
 	Title, Text string
 	Form, Done  bool
 	FullName    string
+	// SignInAt is where the person signs in to accept, where that is single sign-on.
+	SignInAt string
 	// URL is the server's public URL.
 	URL string
 	// Problems are what is wrong with the form, by field.
@@ -213,6 +222,9 @@ func (h *Handler) form(ctx context.Context, o *engine.Object) (view, error) {
 		return v, err
 	}
 	v.FullName = user.Doc.String("full_name")
+	if user.Doc.String("auth_type") == iam.AuthTypeSSO {
+		v.Form, v.SignInAt = false, h.engine.PublicURL+iam.SSOPath+o.Org
+	}
 	return v, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
+	"github.com/weirhq/weir/internal/sso"
 	"github.com/weirhq/weir/internal/store"
 )
 
@@ -413,4 +414,39 @@ func TestPageWithoutStore(t *testing.T) {
 			t.Error("it does not say when to try again")
 		}
 	}
+}
+
+// Who is to sign in through single sign-on chooses no password.
+func TestInvitedToSingleSignOn(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, w *world) {
+		if _, err := sso.Set(t.Context(), w.Engine, w.org, sso.Settings{Issuer: "https://login.example.com", ClientID: "weir"}); err != nil {
+			t.Fatal(err)
+		}
+		o := &engine.Object{Kind: iam.Invitation, Org: w.org, Doc: engine.Doc{"email": marty}}
+		w.update(func(tx store.Tx) error { return w.Insert(t.Context(), tx, o) })
+		w.step(w.courier())
+		if m := w.mail.all()[0]; !strings.Contains(m.Text, "Open this page to sign in") || strings.Contains(m.Text+m.HTML, "assword") {
+			t.Errorf("the mail says %s", m.Text)
+		}
+		h, link := w.handler(), w.mail.link(t, marty)
+		a := open(t, h, link)
+		if a.want(t, http.StatusOK, `href="`+publicURL+iam.SSOPath+w.org+`"`); strings.Contains(a.body, "<form") {
+			t.Errorf("there is a form: %s", a.body)
+		}
+		submit(t, h, link, "Marty", good, good).want(t, http.StatusConflict, "Sign in")
+		if user, record := w.user(o.ID); !record.Pending || record.PasswordHash != "" || user.Doc.String("auth_type") != iam.AuthTypeSSO {
+			t.Errorf("the user is %v, %+v", user.Doc, record)
+		}
+
+		// Invited again after that is over, the user signs in as the newest invitation
+		// says.
+		w.pass(iam.InvitationTTL)
+		w.step(w.courier())
+		again := &engine.Object{Kind: iam.Invitation, Org: w.org, Doc: engine.Doc{"email": marty, "auth_type": iam.AuthTypeLocal}}
+		w.update(func(tx store.Tx) error { return w.Insert(t.Context(), tx, again) })
+		if user, _ := w.user(again.ID); user.Doc.String("auth_type") != iam.AuthTypeLocal || user.ID != w.get(iam.Invitation, o.ID).Doc.String("user.id") {
+			t.Errorf("invited again the user is %v", user.Doc)
+		}
+	})
 }

@@ -36,6 +36,8 @@ type facts struct {
 	Expires string
 	// Link is the address of the page, in the mail alone.
 	Link string
+	// SSO is whether the person is to sign in through single sign-on.
+	SSO bool
 }
 
 // factsOf reads what there is to say of an invitation.
@@ -44,7 +46,7 @@ func factsOf(ctx context.Context, r store.Reader, o *engine.Object) (facts, erro
 	if err != nil {
 		return facts{}, err
 	}
-	f := facts{Email: o.Doc.String("email"), Expires: expires.UTC().Format("2 January 2006, 15:04 UTC")}
+	f := facts{Email: o.Doc.String("email"), SSO: o.Doc.String("auth_type") == iam.AuthTypeSSO, Expires: expires.UTC().Format("2 January 2006, 15:04 UTC")}
 	row, err := r.Get(ctx, o.Org, store.Key{Kind: org.Organization.Key(), ID: o.Org})
 	if errors.Is(err, store.ErrNotFound) {
 		f.Organization = o.Org

@@ -21,6 +21,8 @@ const (
 	maxSet = 256 << 10
 	// maxHeader is the greatest length in bytes of the answer's headers.
 	maxHeader = 32 << 10
+
+	userAgent = "weir"
 )
 
 // Fetcher fetches what issuers publish: key sets, and lists of revoked
@@ -42,6 +44,31 @@ func NewFetcher(networks []netip.Prefix) *Fetcher {
 	f.near = client(f.listed)
 	return f
 }
+
+// Client returns a client with the same bounds, for other requests to an issuer:
+// answers longer than 256 KiB end in an error.
+func (f *Fetcher) Client() *http.Client {
+	return &http.Client{Timeout: fetchTimeout, Transport: bounded{f}, CheckRedirect: noRedirects}
+}
+
+type bounded struct{ f *Fetcher }
+
+// RoundTrip implements [http.RoundTripper].
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	through := b.f.near
+	if r.URL.Scheme == "https" {
+		through = b.f.everywhere
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", userAgent)
+	answer, err := through.Transport.RoundTrip(r)
+	if err == nil {
+		answer.Body = http.MaxBytesReader(nil, answer.Body, maxSet)
+	}
+	return answer, err
+}
+
+func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (f *Fetcher) listed(a netip.Addr) bool {
 	return slices.ContainsFunc(f.networks, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -71,11 +98,11 @@ func client(reaches func(netip.Addr) bool) *http.Client {
 			DisableKeepAlives: true, DisableCompression: true,
 			MaxResponseHeaderBytes: maxHeader, ForceAttemptHTTP2: true,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: noRedirects,
 	}
 }
 
-var errNotAllowed = errors.New("the server fetches from public addresses, unsigned things over HTTPS only, and from what the operator lists")
+var errNotAllowed = errors.New("issuers are reached at public addresses, for what is not signed over HTTPS, and at what the operator lists")
 
 // ErrBadURI is wrapped by errors that another try will not mend: the URI leads
 // to nothing of the kind, or to where nothing is fetched from. Other errors may be
@@ -121,7 +148,7 @@ func (f *Fetcher) get(ctx context.Context, uri, mediaTypes string, limit int, pl
 		return nil, fmt.Errorf("%w: it is no URL", ErrBadURI)
 	}
 	request.Header.Set("Accept", mediaTypes)
-	request.Header.Set("User-Agent", "weir")
+	request.Header.Set("User-Agent", userAgent)
 	answer, err := through.Do(request)
 	if err != nil {
 		var lookUp *net.DNSError

@@ -39,10 +39,6 @@ var Organization = &engine.Kind{
 	Hooks: engine.Hooks{BeforeWrite: pinPartner, BeforeDelete: mustHaveAdministrator},
 }
 
-// SSOPath is what the paths begin with at which organizations sign in; the rest
-// is the organization's ID.
-const SSOPath = "/login/sso/"
-
 var ssoURLField = engine.Field{
 	Name: "sso_url", Type: engine.Address, ReadOnly: true,
 	Description: "Where the organization's users sign in through single sign-on.",
@@ -60,7 +56,7 @@ var ssoConfigField = engine.Field{
 // newOrganization is what the partner is to see of the organization.
 func newOrganization(partner, id, name string, ssoConfig engine.Doc) *engine.Object {
 	return &engine.Object{Kind: Organization, Org: partner, ID: id, Doc: engine.Doc{
-		"name": name, "sso_url": SSOPath + id, "sso_config": ssoConfig,
+		"name": name, "sso_url": iam.SSOPath + id, "sso_config": ssoConfig,
 	}}
 }
 

@@ -307,7 +307,7 @@ func answer(c *engine.Calling, dry bool, id, message string) *engine.Answer {
 	doc := engine.Doc{"display_message": "Nothing was changed: without dry_run the request would succeed"}
 	a := &engine.Answer{Status: c.Success}
 	if !dry {
-		doc = engine.Doc{"organization_id": id, "sso_url": SSOPath + id, "display_message": message}
+		doc = engine.Doc{"organization_id": id, "sso_url": iam.SSOPath + id, "display_message": message}
 		a.Location = Organization.Path + "/" + id
 	}
 	a.Body = engine.Document(signupAnswer, doc)

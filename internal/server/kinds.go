@@ -38,6 +38,7 @@ func Kinds() []*engine.Kind {
 		pim.Integration,
 		quota.Applied,
 		quota.Scope,
+		iam.SSOConnection,
 		iam.Session,
 	}
 }

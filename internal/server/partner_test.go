@@ -1064,11 +1064,11 @@ func TestSignupChecksEverything(t *testing.T) {
 }
 
 // TestNoSingleSignOn is about the address that partners are told: it is there,
-// and says that there is no single sign-on yet.
+// and says that the organization has no connection yet.
 func TestNoSingleSignOn(t *testing.T) {
 	t.Parallel()
 	_, w := start(t, "")
 	p := partners(t, w)
 	a := p.Client(p.Admin).Do(t, http.MethodPost, signup, signupBody(newEntitlement(), nil)).Want(t, http.StatusCreated)
-	w.Client(enginetest.Caller{}).Do(t, http.MethodGet, a.Text("sso_url"), nil).WantCode(t, api.NotImplemented)
+	refusesWith(t, "no connection", newBrowser(t).get(a.Text("sso_url")), http.StatusNotFound, "no single sign-on")
 }

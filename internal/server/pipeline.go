@@ -18,11 +18,13 @@ import (
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/ccloudv1"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/invitation"
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/signin"
+	"github.com/weirhq/weir/internal/sso"
 )
 
 // handler is the whole pipeline, outermost first. The order matters: the
@@ -72,6 +74,10 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	singleSignOn, err := sso.NewHandler(s.sso, admitForm)
+	if err != nil {
+		return nil, err
+	}
 	forms := map[string]http.Handler{
 		invitation.Path:     invitations,
 		signin.PasswordPath: passwords, signin.ForgottenPath: passwords, signin.ResetPath: passwords,
@@ -80,7 +86,7 @@ func (s *Server) routes() (http.Handler, error) {
 		Engine: s.engine, SignIn: s.signIn, Admit: s.limits.admit, Fail: s.fail,
 		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },
 		Address:    s.address,
-		Realm:      ccloudv1.LocalRealm,
+		Realm:      ccloudv1.PasswordRealm,
 	})
 	// The paths beside the API, each exactly as it is: http.ServeMux would
 	// answer dot segments with redirects of its own making.
@@ -95,9 +101,6 @@ func (s *Server) routes() (http.Handler, error) {
 		"/docs":         docs,
 	}
 	maps.Copy(beside, s.oauth.Documents(s.errors.Write))
-	noSSO := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.errors.Write(w, r, api.New(api.NotImplemented, "This server has no single sign-on yet; users sign in with the password that their invitation asks for"))
-	})
 	tokens := &partner.TokenEndpoint{
 		Engine: s.engine, Clients: patient{s.store}, Refuse: s.errors.Write,
 		Admit: func(w http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error) {
@@ -117,13 +120,13 @@ func (s *Server) routes() (http.Handler, error) {
 		case r.URL.Path == partner.TokenPath:
 			tokens.ServeHTTP(w, r)
 			return
+		case strings.HasPrefix(r.URL.Path, iam.SSOPath):
+			singleSignOn.ServeHTTP(w, r)
+			return
 		}
 		h := beside[r.URL.Path]
-		switch {
-		case strings.HasPrefix(r.URL.Path, "/docs/"):
+		if strings.HasPrefix(r.URL.Path, "/docs/") {
 			h = docs
-		case strings.HasPrefix(r.URL.Path, partner.SSOPath):
-			h = noSSO
 		}
 		switch {
 		case h == nil:

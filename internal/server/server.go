@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/audit"
 	"github.com/weirhq/weir/internal/audit/delivery"
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/bootstrap"
@@ -36,6 +37,7 @@ import (
 	"github.com/weirhq/weir/internal/operation"
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/signin"
+	"github.com/weirhq/weir/internal/sso"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
@@ -84,6 +86,7 @@ type Server struct {
 	mtls      *mtls.Service
 	passwords *authn.Passwords
 	signIn    *signin.Service
+	sso       *sso.Service
 	suspended *suspensions
 	stopping  atomic.Bool
 }
@@ -147,6 +150,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
+	s.sso = sso.New(s.engine, s.signIn, issuer.NewFetcher(networks))
 	s.courier = invitation.NewCourier(s.engine, sender)
 	s.store.Watch(s.courier.Changed)
 	options := s.config.Audit
@@ -187,7 +191,7 @@ func (s *Server) open(ctx context.Context) error {
 // all processes on one database must tell each other of the same kinds.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
 	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), mtls.Kinds(), oauth.Kinds(), []string{iam.Invitation.Key()}),
+		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), mtls.Kinds(), oauth.Kinds(), sso.Kinds(), []string{iam.Invitation.Key()}),
 	})
 }
 
@@ -210,6 +214,8 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(directory.Changed)
 	filters := iam.NewFilterDirectory(s)
 	s.Watch(filters.Changed)
+	mappings := sso.NewMappings(patient{s}, log)
+	s.Watch(mappings.Changed)
 	signingKeys := token.NewKeys(s, time.Now)
 	fetcher, turn := issuer.NewFetcher(networks), func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) }
 	service := oauth.New(oauth.Config{
@@ -224,7 +230,7 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	s.Watch(certificates.Changed)
 	tokens := service.Readers()
 	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
-	tokens[operation.Session] = authn.Sessions(signingKeys, directory)
+	tokens[operation.Session] = authn.Sessions(signingKeys, directory, mappings.For)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens, Certificate: certificates.Caller}
 	service.Engine, err = engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
@@ -250,6 +256,12 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 // does.
 func (s *Server) SetLimit(ctx context.Context, organization, code string, limit int64) error {
 	return s.engine.SetLimit(ctx, organization, code, limit)
+}
+
+// SetSSO gives an organization a single sign-on connection, as 'weir sso set' does.
+func (s *Server) SetSSO(ctx context.Context, organization, issuerURL, clientID, clientSecret string) error {
+	_, err := sso.Set(audit.As(ctx, audit.Operator), s.engine, organization, sso.Settings{Issuer: issuerURL, ClientID: clientID, ClientSecret: clientSecret})
+	return err
 }
 
 // first makes the first credentials where there are none.

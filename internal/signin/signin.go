@@ -1,5 +1,5 @@
-// Package signin begins, renews and ends the sessions of users who sign in with
-// a password, and lets them change it.
+// Package signin begins, renews and ends the sessions of users, who sign in with a
+// password or through single sign-on (package sso), and lets them change a password.
 //
 // A session is a row of the kind iam.Session. What its user holds of it are two
 // texts: a token of a few minutes, which requests are made with, and a refresh
@@ -134,13 +134,19 @@ type Grant struct {
 // Begin signs a user in. It answers ErrCredentials, *TooManyError or
 // authn.ErrBusy to who has to try again.
 func (s *Service) Begin(ctx context.Context, a Attempt) (*Grant, error) {
+	if t, ok := parseRefreshToken(a.Password); ok && t.authentic(s.engine.Hasher.Key) {
+		return s.continueSession(ctx, t, a)
+	}
 	user, hash, err := s.check(ctx, a)
 	ctx = as(ctx, audit.Password, user)
 	if err != nil {
 		s.note(ctx, "SignIn", "sign-in failed", err, user, a)
 		return nil, err
 	}
-	g, err := s.begin(ctx, user, hash)
+	g, err := s.begin(ctx, user, start{still: func(current *engine.Object) (bool, error) {
+		still, err := iam.PasswordOf(current)
+		return still == hash, err
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -204,15 +210,88 @@ func (s *Service) find(ctx context.Context, a Attempt) (*engine.Object, string, 
 	return nil, s.nobody, nil
 }
 
-// begin makes the session of a user who proved the password with the hash.
-func (s *Service) begin(ctx context.Context, user *engine.Object, hash string) (*Grant, error) {
+// continueSession signs in with a refresh token in the place of the password: that is
+// how a session that began in a browser gets to a program that knows passwords
+// only. The address must be the user's.
+func (s *Service) continueSession(ctx context.Context, t refreshToken, a Attempt) (*Grant, error) {
+	org, err := s.emailOf(ctx, t, a.Email)
+	if err == nil && a.Organization != "" && a.Organization != org {
+		err = ErrCredentials
+	}
+	if err != nil {
+		s.note(as(ctx, audit.RefreshToken, nil), "SignIn", "sign-in with a refresh token refused", err, nil, a)
+		return nil, err
+	}
+	return s.Renew(ctx, t.String(), a.Organization, a.Admit)
+}
+
+// emailOf answers ErrCredentials unless the address is that of the user whose
+// session the token is of, and returns the organization of that.
+func (s *Service) emailOf(ctx context.Context, t refreshToken, email string) (string, error) {
+	row, err := s.engine.Store.Get(ctx, "", store.Key{Kind: iam.Session.Key(), ID: t.session})
+	if err == nil {
+		var session authn.SessionRecord
+		if session, err = authn.DecodeSessionRecord(row.Private); err != nil {
+			return "", err
+		}
+		row, err = s.engine.Store.Get(ctx, row.Org, store.Key{Kind: iam.User.Key(), ID: session.User})
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return "", ErrCredentials
+	}
+	if err != nil {
+		return "", err
+	}
+	user, err := iam.User.Decode(row)
+	if err == nil && engine.FoldASCII(user.Doc.String("email")) != engine.FoldASCII(email) {
+		err = ErrCredentials
+	}
+	return row.Org, err
+}
+
+// BeginSSO signs a user in whom the organization's single sign-on connection vouches
+// for, as a member of the groups. It answers ErrCredentials where the user or the
+// connection has gone or changed meanwhile.
+func (s *Service) BeginSSO(ctx context.Context, user, connection *engine.Object, groups []string) (*Grant, error) {
+	g, err := s.begin(ctx, user, start{
+		still: func(current *engine.Object) (bool, error) {
+			record, err := iam.DecodeUserRecord(current.Private)
+			return !record.Pending && current.Doc.String("auth_type") == iam.AuthTypeSSO, err
+		},
+		connection: connection, groups: groups,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.engine.Log.InfoContext(ctx, "signed in through single sign-on", "user", g.User, "organization", g.Organization, "session", g.Session,
+		"connection", connection.ID, "request_id", api.RequestID(ctx))
+	return g, nil
+}
+
+// start is how a session begins.
+type start struct {
+	// still reports whether the user, as found when the session is written, may
+	// sign in.
+	still func(*engine.Object) (bool, error)
+	// connection is nil without single sign-on.
+	connection *engine.Object
+	groups     []string
+}
+
+// begin makes a session of the user.
+func (s *Service) begin(ctx context.Context, user *engine.Object, how start) (*Grant, error) {
 	now := s.engine.Now().UTC()
 	refresh := newRefreshToken(s.engine.Hasher.Key, iam.Session.ID.New())
 	record := authn.SessionRecord{
 		User: user.ID, Refresh: refresh.hash(s.engine.Hasher.Key), Refreshed: now, Ends: now.Add(MaxLife),
+		SSO: how.connection != nil, Groups: how.groups,
+	}
+	doc := engine.Doc{"user": engine.Doc{"id": user.ID}}
+	if how.connection != nil {
+		doc.Set("connection", engine.Doc{"id": how.connection.ID})
 	}
 	err := s.engine.Store.Update(ctx, func(tx store.Tx) error {
-		// Pinned, the user neither goes nor gets another password meanwhile.
+		// Pinned, the user neither goes nor changes meanwhile.
 		row, err := tx.Pin(ctx, user.Org, user.Key())
 		if errors.Is(err, store.ErrNotFound) {
 			return ErrCredentials
@@ -224,15 +303,23 @@ func (s *Service) begin(ctx context.Context, user *engine.Object, hash string) (
 		if err != nil {
 			return err
 		}
-		if still, err := iam.PasswordOf(current); err != nil || still != hash {
+		if still, err := how.still(current); err != nil || !still {
 			return errors.Join(err, ErrCredentials)
+		}
+		if how.connection != nil {
+			_, err := tx.Pin(ctx, user.Org, how.connection.Key())
+			if errors.Is(err, store.ErrNotFound) {
+				return ErrCredentials
+			}
+			if err != nil {
+				return err
+			}
 		}
 		if err := s.makeRoom(ctx, tx, user.Org, user.ID, now); err != nil {
 			return err
 		}
 		return s.engine.Insert(ctx, tx, &engine.Object{
-			Kind: iam.Session, Org: user.Org, ID: refresh.session, Private: record.Encode(),
-			Doc: engine.Doc{"user": engine.Doc{"id": user.ID}},
+			Kind: iam.Session, Org: user.Org, ID: refresh.session, Private: record.Encode(), Doc: doc.Clone(),
 		})
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func (w *world) withClock(e *engine.Engine) {
 	e.Now = w.clock
 	e.SigningKeys = token.NewKeys(e.Store, w.clock)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: e.Hasher, Tokens: map[string]authn.TokenReader{
-		operation.Session: authn.Sessions(e.SigningKeys, directory),
+		operation.Session: authn.Sessions(e.SigningKeys, directory, nil),
 	}}
 	e.Authenticate = authenticator.Authenticate
 }
