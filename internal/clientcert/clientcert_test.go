@@ -7,7 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // fingerprints are SHA-1
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -46,7 +46,7 @@ func TestParseChain(t *testing.T) {
 	text := between.PEM(root)
 	for _, form := range []string{text, "\n " + text + "\n", base64.StdEncoding.EncodeToString([]byte(text)), strings.ReplaceAll(text, "\n", "\r\n")} {
 		c := parse(t, form)
-		sum := sha1.Sum(between.Raw) //nolint:gosec // see the import
+		sum := sha1.Sum(between.Raw)
 		if got := c.Fingerprints(); len(got) != 2 || got[0] != strings.ToUpper(hex.EncodeToString(sum[:])) {
 			t.Errorf("the fingerprints are %v", got)
 		}
@@ -161,7 +161,7 @@ func TestWeakKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // it is to be refused
+	old, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package clientcert
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"slices"
 )
 
@@ -28,7 +27,7 @@ var attributeTypes = map[string]string{
 func Subject(x *x509.Certificate) map[string]any {
 	values := map[string][]string{}
 	for _, a := range x.Subject.Names {
-		name := attributeTypes[asn1.ObjectIdentifier(a.Type).String()]
+		name := attributeTypes[a.Type.String()]
 		if text, ok := a.Value.(string); ok && name != "" {
 			values[name] = append(values[name], text)
 		}

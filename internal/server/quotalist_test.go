@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/api"
+	"github.com/weirhq/weir/internal/clientcert/certtest"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/random"
@@ -31,6 +32,8 @@ func TestQuotaLists(t *testing.T) {
 			}
 			return out
 		}
+		// An organization has an environment, and an authority if it makes one.
+		create(t, s.admin, authoritiesPath, authorityWith(map[string]any{"certificate_chain": certtest.New(t, "root").PEM()}))
 		for _, scope := range engine.QuotaScopes() {
 			small := strings.ToLower(string(scope))
 			for _, query := range []string{
