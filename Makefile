@@ -57,14 +57,15 @@ deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
 
 .PHONY: test
 test: deps ## Run all tests: both databases, the engine, the clients
-	$(GO) test -v ./... | eval "$$summary"
+	$(GO) test -v -timeout 20m ./... | eval "$$summary"
 	@# Some tests read the vendor's documents from modules that no code imports.
 	(cd e2e && $(GO) mod download)
 	(cd e2e && $(GO) test -v ./... | eval "$$summary")
 
 .PHONY: test-race
-test-race: deps ## Run all tests with the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -v $(RACE) ./... | eval "$$summary"
+test-race: deps ## Run the tests with the race detector (needs a C compiler)
+	@# The server's own tests take it long: -short runs them on PostgreSQL alone.
+	CGO_ENABLED=1 $(GO) test -v -short -timeout 20m $(RACE) ./... | eval "$$summary"
 
 .PHONY: test-terraform
 test-terraform: ## Run Terraform's official provider against Weir
