@@ -23,18 +23,27 @@ type load struct {
 	answers []int
 }
 
-// TestLoad lets callers who exceed their limits, and such without credentials,
-// make requests while another principal of the same organization, at the same
+// TestLoad lets callers who exceed their limits or quotas, such as are kept out by
+// their address, and such without credentials make requests while another principal of the same organization, at the same
 // address, makes those that it may: each gets its right answers, and what is
 // allowed is never refused.
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, databaseURL string) {
-		_, w := start(t, databaseURL, withConfig(func(c *server.Config) {
+		s, w := start(t, databaseURL, behindProxy, withConfig(func(c *server.Config) {
 			// Bursts are ten times as many: what is allowed stays below.
 			c.RateLimitPrincipal, c.RateLimitOrganization, c.RateLimitAddress = 30, 400, 10
 			c.ConcurrencyLimitPrincipal, c.ConcurrencyLimitOrganization, c.ConcurrencyLimitAddress = 8, 100, 4
 		}))
+		// Who sets up what is refused below keeps its own limit out of the loads'.
+		scene := newScene(w)
+		holder := scene.holder(t, "OrganizationAdmin", "crn://confluent.cloud/organization="+s.OrganizationID)
+		near := visit(s, "")
+		guarded := near.create(t, environments, map[string]any{"display_name": "guarded"})
+		near.create(t, ipFilters, near.filter(guarded, near.group(t, "127.0.0.0/8")))
+		_, used := applied(t, w.Client(w.Admin), maxEnvironments)
+		setLimit(t, w, maxEnvironments, int64(used))
+
 		guess := w.Admin
 		guess.Secret = "guess"
 		run(t, []load{
@@ -55,6 +64,21 @@ func TestLoad(t *testing.T) {
 				name: "too many", workers: 4, requests: 250, answers: []int{http.StatusOK, http.StatusTooManyRequests},
 				request: func(int) enginetest.Answer {
 					return w.Client(w.Nobody).Do(t, http.MethodGet, environments, nil)
+				},
+			},
+			{
+				name: "from an address that is kept out", workers: 2, requests: 30, answers: []int{http.StatusForbidden},
+				request: func(int) enginetest.Answer {
+					r := holder.Request(t, http.MethodGet, environments+"/"+guarded, nil)
+					r.Header.Set("X-Forwarded-For", otherAddress)
+					r.Header.Set("X-Forwarded-Proto", "https")
+					return holder.Send(t, r)
+				},
+			},
+			{
+				name: "beyond a quota", workers: 2, requests: 30, answers: []int{http.StatusPaymentRequired},
+				request: func(n int) enginetest.Answer {
+					return holder.Do(t, http.MethodPost, environments, map[string]any{"display_name": fmt.Sprint("environment ", n)})
 				},
 			},
 			{
