@@ -41,6 +41,9 @@ var IdentityProvider = &engine.Kind{
 	Missing: func(id string) *api.Error {
 		return api.New(api.IdentityProviderNotFound, "Identity Provider "+id+" not found or disabled, or you may not know of it")
 	},
+	Quotas: []*engine.Quota{{
+		Code: "iam.max_identity_providers.per_organization", Scope: engine.PerOrganization, DisplayName: "Identity Providers Per Organization", Limit: 5,
+	}},
 	Fields: []engine.Field{
 		{
 			Name: "display_name", Required: true, MinLength: 1,

@@ -223,6 +223,7 @@ func TestTokensEndWithTheirPool(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
 	w := newOAuthWorld(t, weirtest.WithDatabaseURL(url))
+	w.SetLimit("iam.max_identity_providers.per_organization", 10)
 	other := w.Replica(weirtest.WithDatabaseURL(url))
 	for name, change := range map[string]func(){
 		"the pool is deleted": func() { w.Do(http.MethodDelete, w.poolsPath()+"/"+w.pool, nil) },
