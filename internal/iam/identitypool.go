@@ -28,6 +28,7 @@ var IdentityPool = &engine.Kind{
 		engine.Delete: "deleteIamV2IdentityPool",
 	},
 	ID:      identityPoolID.ID,
+	Methods: map[engine.Verb]string{engine.List: "ListIdentityPool"},
 	Segment: identityPoolID.Segment,
 	Under: func(o *engine.Object) crn.CRN {
 		return crn.Must(engine.OrganizationCRN(o.Org).Append(IdentityProvider.Segment, o.Parent))

@@ -34,6 +34,7 @@ var IdentityProvider = &engine.Kind{
 		engine.Delete: "deleteIamV2IdentityProvider",
 	},
 	ID:         engine.IDShape{Prefix: "op-", Length: 6, Alphabet: random.MixedAlphanumeric},
+	Methods:    map[engine.Verb]string{engine.List: "ListIdentityProvider"},
 	Segment:    "identity-provider",
 	Resource:   "IdentityProvider",
 	UniqueName: "issuer",
