@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/weirhq/weir/internal/authz"
+	"github.com/weirhq/weir/internal/clientcert/certtest"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/engine/enginetest"
 	"github.com/weirhq/weir/internal/operation"
@@ -243,7 +244,15 @@ refreshIamV2JsonWebKeySet provider +dddhhhhhhhhh
 createIamV2IdentityPool -        ++++ddddddddd
 getIamV2IdentityPool   pool      ++++hhhhhhhhh
 updateIamV2IdentityPool pool     +dd+hhhhhhhhh
+createIamV2CertificateAuthority - +dddddddddddd
+getIamV2CertificateAuthority authority ++++hhhhhhhhh
+updateIamV2CertificateAuthority authority +dddhhhhhhhhh
+createIamV2CertificateIdentityPool - ++++ddddddddd
+getIamV2CertificateIdentityPool certificatePool ++++hhhhhhhhh
+updateIamV2CertificateIdentityPool certificatePool +dd+hhhhhhhhh
 listIamV2ApiKeys       -         +++++++++++++
+listIamV2CertificateAuthorities - +++++++++++++
+listIamV2CertificateIdentityPools - ++++hhhhhhhhh
 listIamV2IdentityPools -         ++++hhhhhhhhh
 listIamV2IdentityProviders -     +++++++++++++
 listIamV2Invitations   -         +++++++++++++
@@ -298,6 +307,8 @@ validatePimV2Integration env2    +hhhhhhhhhhhh
 getIamV2SsoGroupMapping mapping  +hh+hhhhhhhhh
 updateIamV2SsoGroupMapping mapping +hh+hhhhhhhhh
 deleteIamV2SsoGroupMapping mapping +hh+hhhhhhhhh
+deleteIamV2CertificateIdentityPool certificatePool +dd+hhhhhhhhh
+deleteIamV2CertificateAuthority authority +dddhhhhhhhhh
 deleteIamV2IdentityPool pool     +dd+hhhhhhhhh
 deleteIamV2IdentityProvider provider +dddhhhhhhhhh
 deleteIamV2RoleBinding org       +hhhhhhhhhhhh
@@ -408,6 +419,11 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 		case op.ID == "refreshIamV2JsonWebKeySet":
 			body = map[string]any{"spec": map[string]any{"jwks_status": "REFRESHED"}}
 		}
+	case "certificate-authorities":
+		id, body = extra["authority"], authorityWith(map[string]any{"certificate_chain": certtest.New(t, name).PEM()})
+		if strings.Contains(op.Path, "/identity-pools") {
+			id, body = extra["certificatePool"], certificatePoolBody("true")
+		}
 	case "sso":
 		id, body = extra["mapping"], map[string]any{"display_name": name, "filter": name}
 	case "ip-groups":
@@ -467,13 +483,14 @@ func (s *scene) try(t *testing.T, c *enginetest.Client, p *props, extra map[stri
 	if op.Method == http.MethodGet || op.Method == http.MethodDelete {
 		body = nil
 	}
-	path := strings.NewReplacer("{id}", id, "{provider_id}", extra["provider"]).Replace(op.Path)
+	path := strings.NewReplacer("{id}", id, "{provider_id}", extra["provider"], "{certificate_authority_id}", extra["authority"]).Replace(op.Path)
 	return c.Do(t, op.Method, path+query, body), op, id
 }
 
 // outcome reads an answer as a cell of the table.
 func outcome(a enginetest.Answer, op operation.Operation) string {
 	hidden := []struct{ part, code string }{
+		{"certificate-authorities", "resource_not_found"},
 		{"identity-pools/{id}", "identity_pool_not_found"},
 		{"identity-providers/", "identity_provider_not_found"},
 		{"api-keys", "forbidden_access"}, {"role-bindings", "role_binding_forbidden"}, {"service-accounts", "service_account_not_found"},
@@ -533,6 +550,8 @@ func TestRoles(t *testing.T) {
 					"mapping": create(t, s.admin, "/iam/v2/sso/group-mappings", map[string]any{"display_name": "mapping", "filter": "staff"}),
 				}
 				extra["pool"] = create(t, s.admin, "/iam/v2/identity-providers/"+extra["provider"]+"/identity-pools", map[string]any{"display_name": "pool", "filter": "true"})
+				extra["authority"] = create(t, s.admin, authoritiesPath, authorityWith(map[string]any{"certificate_chain": certtest.New(t, "root").PEM()}))
+				extra["certificatePool"] = create(t, s.admin, authoritiesPath+"/"+extra["authority"]+"/identity-pools", certificatePoolBody("true"))
 				s.addFilters(t, p, extra)
 				s.checkLists(t, c, p.env[:]...)
 				for _, row := range rows {

@@ -73,13 +73,13 @@ func (w *certificateWorld) newAuthority(with map[string]any) string {
 	return w.make(authoritiesPath, authorityWith(with))
 }
 
-func (w *certificateWorld) poolBody(filter string) map[string]any {
+func certificatePoolBody(filter string) map[string]any {
 	return map[string]any{"display_name": "shop", "description": "", "external_identifier": "CN", "filter": filter}
 }
 
 func (w *certificateWorld) newCertificatePool(authority, filter string) string {
 	w.t.Helper()
-	return w.make(authoritiesPath+"/"+authority+"/identity-pools", w.poolBody(filter))
+	return w.make(authoritiesPath+"/"+authority+"/identity-pools", certificatePoolBody(filter))
 }
 
 func (w *certificateWorld) put(path string, body map[string]any) {
@@ -246,9 +246,9 @@ func TestEndOfCertificates(t *testing.T) {
 		pool := path + "/identity-pools/" + w.pool
 
 		w.wantSoon("at first", http.StatusOK, kept)
-		w.put(pool, w.poolBody(`OU == "bank"`))
+		w.put(pool, certificatePoolBody(`OU == "bank"`))
 		w.wantSoon("another filter", http.StatusUnauthorized, kept)
-		w.put(pool, w.poolBody(`OU == "shop"`))
+		w.put(pool, certificatePoolBody(`OU == "shop"`))
 		w.wantSoon("the filter again", http.StatusOK, kept)
 
 		w.put(path, authorityWith(map[string]any{"crl_chain": w.root.CRL(t, time.Hour, x)}))
@@ -361,7 +361,7 @@ func TestCertificateInTwoOrganizations(t *testing.T) {
 		world := people(t, w.URL, besideServer(t, databaseURL, w.dir, w.URL), enginetest.Caller{Key: w.APIKey, Secret: w.APISecret, Organization: w.OrganizationID})
 		second := world.Client(world.Other)
 		authority := create(t, second, authoritiesPath, authorityWith(map[string]any{"certificate_chain": w.root.PEM()}))
-		other := create(t, second, authoritiesPath+"/"+authority+"/identity-pools", w.poolBody(`OU == "shop"`))
+		other := create(t, second, authoritiesPath+"/"+authority+"/identity-pools", certificatePoolBody(`OU == "shop"`))
 		w.refusedSoon(time.Second, "in both", "several organizations", w.ask(kept))
 		const header = "Confluent-Identity-Pool-Id"
 		w.wantSoon("named", http.StatusOK, w.ask(kept, header, w.pool))
