@@ -90,15 +90,24 @@ func (k kafkaURL) open(o Options) (Sink, error) {
 	if k.sasl != nil {
 		options = append(options, kgo.SASL(k.sasl))
 	}
-	client, err := kgo.NewClient(options...)
-	if err != nil {
+	t := &topic{options: options}
+	if err := t.connect(); err != nil {
 		return nil, err
 	}
-	return &topic{client}, nil
+	return t, nil
 }
 
 // topic produces events as CloudEvents' Kafka binding says, in structured mode.
-type topic struct{ client *kgo.Client }
+type topic struct {
+	options []kgo.Opt
+	// client is nil after one was given up.
+	client *kgo.Client
+}
+
+func (t *topic) connect() (err error) {
+	t.client, err = kgo.NewClient(t.options...)
+	return err
+}
 
 func (t *topic) Deliver(ctx context.Context, events []Message) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, kafkaTimeout)
@@ -110,13 +119,28 @@ func (t *topic) Deliver(ctx context.Context, events []Message) (int, error) {
 			Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json; charset=UTF-8")}},
 		}
 	}
-	if err := t.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+	if t.client == nil {
+		if err := t.connect(); err != nil {
+			return 0, err
+		}
+	}
+	// An idempotent producer does not give up records of which it cannot tell
+	// whether a broker has them, not even when the context ends. Closing it does;
+	// the next one sends them again.
+	keep := context.AfterFunc(ctx, t.client.Close)
+	err := t.client.ProduceSync(ctx, records...).FirstErr()
+	if !keep() {
+		t.client = nil
+	}
+	if err != nil {
 		return 0, fmt.Errorf("produce: %w", err)
 	}
 	return len(events), nil
 }
 
 func (t *topic) Close() error {
-	t.client.Close()
+	if t.client != nil {
+		t.client.Close()
+	}
 	return nil
 }

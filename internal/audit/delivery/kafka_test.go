@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirhq/weir/internal/audit/audittest"
 )
@@ -24,7 +26,7 @@ func consume(t *testing.T, topic string, n int, options ...kgo.Opt) map[int32][]
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	records := map[int32][]*kgo.Record{}
 	seen := map[string]bool{}
@@ -156,5 +158,42 @@ func TestKafkaSignsIn(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// A broker that takes records and never answers holds a delivery up until its
+// context ends, and no longer; the next one goes through.
+func TestKafkaThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	release, asked := make(chan struct{}), make(chan struct{})
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(asked)
+		<-release
+		return nil, errors.New("no answer"), true
+	})
+	p, err := ParseSink("kafka://" + cluster.ListenAddrs()[0] + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := p.open(Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sink.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	if _, err := sink.Deliver(ctx, []Message{{Org: "org", Body: []byte("{}")}}); err == nil {
+		t.Error("what was not answered counts as delivered")
+	}
+	close(release)
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if n, err := sink.Deliver(ctx, []Message{{Org: "org", Body: []byte("{}")}}); n != 1 || err != nil {
+		t.Errorf("the delivery after it: %d, %v", n, err)
 	}
 }
