@@ -217,9 +217,18 @@ func (e *Engine) actor(r *http.Request, caller *authn.Caller, err error) *audit.
 	case authn.SchemeCloudKey, authn.SchemeGlobalKey, authn.SchemeResourceKey:
 		a.Mechanism, a.Credential = audit.HTTPBasic, caller.Credential
 	case authn.SchemeCertificate:
-		a.Mechanism, a.Token = audit.MutualTLS, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Issuer: caller.Identity.Issuer, Subject: caller.Identity.Subject}
+		a.Mechanism, a.Token = audit.MutualTLS, &audit.Token{ID: caller.Credential, Type: caller.Scheme}
 	default:
 		a.Mechanism, a.Token = audit.HTTPBearer, &audit.Token{ID: caller.Credential, Type: caller.Scheme, Subject: caller.Principal}
+	}
+	if who := caller.Identity; who != nil {
+		// The principal is a pool; who of those in it asks, only the identity tells.
+		a.Token.Issuer, a.Token.Subject, a.Token.Audience = who.Issuer, who.Subject, who.Audience
+		if name, err := OrganizationCRN(caller.Org).Append("identity-provider", who.Provider); err == nil {
+			if name, err = name.Append("identity", who.Subject); err == nil {
+				a.Identity = name.String()
+			}
+		}
 	}
 	return a
 }

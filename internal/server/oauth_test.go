@@ -267,6 +267,32 @@ func TestTokensEndWithTheirPool(t *testing.T) {
 	}
 }
 
+// TestAuditNamesTheIdentity makes requests with both kinds of tokens: the pool is the
+// principal, and the event says who of its provider it was.
+func TestAuditNamesTheIdentity(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	w := newOAuthWorld(t, weirtest.WithDatabaseURL(url))
+	e := besideServer(t, url, t.TempDir(), w.URL)
+	w.bind(w.pool, "OrganizationAdmin", w.crn())
+	raw := w.issuer.Token(nil)
+	access := w.exchange(raw)
+	a := w.bearer(w.URL, access, http.MethodGet, w.environment())
+	if a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Raw)
+	}
+	events, _ := auditTrail(t, e.Store, w.URL, 0)
+	last := events[len(events)-1]
+	if kind, id := last.Data.Principal(); kind != "identityPool" || id != w.pool {
+		t.Errorf("the principal is %s %s", kind, id)
+	}
+	for _, part := range []string{`"issuer":"` + w.issuer.URL, `"identity":"` + w.crn() + "/identity-provider=" + w.provider + "/identity="} {
+		if !strings.Contains(string(last.Raw), part) {
+			t.Errorf("without %s: %s", part, last.Raw)
+		}
+	}
+}
+
 // TestBindingsOfPools grants to and on pools.
 func TestBindingsOfPools(t *testing.T) {
 	t.Parallel()
