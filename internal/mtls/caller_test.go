@@ -253,9 +253,7 @@ func TestFetchedLists(t *testing.T) {
 	y := request(t, other.Issue(t, func(c *x509.Certificate) { example(c); c.NotAfter = time.Now().Add(20 * time.Hour) }))
 	look := func(what string, want int64) {
 		t.Helper()
-		w.mu.Lock()
-		w.all = true
-		w.mu.Unlock()
+		w.pending.All()
 		before := fetches.Load()
 		if err := w.look(t.Context()); err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,24 +43,6 @@ type failure struct {
 	until time.Time
 }
 
-// noteChanged remembers which authorities Run is to look at.
-func (s *Service) noteChanged(c store.Change) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = s.all || c.All
-	for _, key := range c.Keys {
-		if key.Kind == iam.CertificateAuthority.Key() {
-			s.changed[key.ID] = true
-		}
-	}
-	if s.all || len(s.changed) > 0 {
-		select {
-		case s.wake <- struct{}{}:
-		default: // Run is going to look anyway
-		}
-	}
-}
-
 // Run fetches the lists of revoked certificates of authorities that are new or
 // changed, and those that are due, until the context ends; it returns once
 // nothing is under way any more. The store must stay open until then. Every
@@ -73,24 +54,15 @@ func (s *Service) Run(ctx context.Context) {
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.config.Log.WarnContext(ctx, "cannot look for lists of revoked certificates to fetch, trying again", "wait", lookInterval, "error", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !s.pending.Wait(ctx, tick.C) {
 			return
-		case <-s.wake:
-		case <-tick.C:
-			s.mu.Lock()
-			s.all = true
-			s.mu.Unlock()
 		}
 	}
 }
 
 // look fetches what is due of the authorities that changed, or of all.
 func (s *Service) look(ctx context.Context) error {
-	s.mu.Lock()
-	ids, all := slices.Collect(maps.Keys(s.changed)), s.all
-	s.changed, s.all = map[string]bool{}, false
-	s.mu.Unlock()
+	ids, all := s.pending.Take()
 	if !all {
 		for _, id := range ids {
 			delete(s.failing, id) // somebody may have mended what was wrong

@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -26,11 +26,8 @@ type Service struct {
 	// verified holds what came of checking certificates.
 	verified *lru.Cache[shown, verdict]
 
-	mu sync.Mutex
-	// changed holds the authorities that Run is to look at, all of them with all.
-	changed map[string]bool
-	all     bool
-	wake    chan struct{}
+	// pending are the authorities that Run is to look at.
+	pending *store.Pending
 	// failing are the fetches that have failed, by authority. Only Run uses it.
 	failing map[string]failure
 }
@@ -75,7 +72,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		config: c, directory: newDirectory(c.Reader, c.Log), verified: verified,
-		changed: map[string]bool{}, all: true, wake: make(chan struct{}, 1), failing: map[string]failure{},
+		pending: store.NewPending(iam.CertificateAuthority.Key()), failing: map[string]failure{},
 	}
 }
 
@@ -83,5 +80,5 @@ func New(c Config) *Service {
 // to fetch; it is for the store's feed of changes.
 func (s *Service) Changed(c store.Change) {
 	s.directory.changed(c)
-	s.noteChanged(c)
+	s.pending.Note(c)
 }

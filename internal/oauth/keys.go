@@ -114,24 +114,6 @@ func (s *Service) fetchAndStore(ctx context.Context, p *provider) (string, error
 	return status, nil
 }
 
-// noteChanged remembers which providers Run is to look at.
-func (s *Service) noteChanged(c store.Change) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = s.all || c.All
-	for _, key := range c.Keys {
-		if key.Kind == iam.IdentityProvider.Key() {
-			s.changed[key.ID] = true
-		}
-	}
-	if s.all || len(s.changed) > 0 {
-		select {
-		case s.wake <- struct{}{}:
-		default: // Run is going to look anyway
-		}
-	}
-}
-
 // Run fetches the keys of providers that are new or changed, and those that are
 // due, until the context ends; it returns once nothing is under way any more.
 // The store must stay open until then. Every replica runs it. They see what the
@@ -143,15 +125,9 @@ func (s *Service) Run(ctx context.Context) {
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.config.Log.WarnContext(ctx, "cannot look for keys of identity providers to fetch, trying again", "wait", lookInterval, "error", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !s.pending.Wait(ctx, tick.C) {
 			s.land()
 			return
-		case <-s.wake:
-		case <-tick.C:
-			s.mu.Lock()
-			s.all = true
-			s.mu.Unlock()
 		}
 	}
 }
@@ -168,10 +144,7 @@ func (s *Service) land() {
 
 // look fetches what is due of the providers that changed, or of all.
 func (s *Service) look(ctx context.Context) error {
-	s.mu.Lock()
-	ids, all := slices.Collect(maps.Keys(s.changed)), s.all
-	s.changed, s.all = map[string]bool{}, false
-	s.mu.Unlock()
+	ids, all := s.pending.Take()
 	if !all {
 		return s.fetchDue(ctx, ids)
 	}

@@ -95,9 +95,7 @@ func TestKeysAreRefreshedByThemselves(t *testing.T) {
 	look := func(want int64) {
 		t.Helper()
 		before := w.issuer.Fetches.Load()
-		w.mu.Lock()
-		w.all = true
-		w.mu.Unlock()
+		w.pending.All()
 		if err := w.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/issuer"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/token"
@@ -36,10 +37,9 @@ type Service struct {
 	// have just ended: nobody asks an issuer again at once.
 	flights map[string]*flight
 	ended   *lru.Cache[string, *flight]
-	// changed holds the providers that Run is to look at, all of them with all.
-	changed map[string]bool
-	all     bool
-	wake    chan struct{}
+
+	// pending are the providers that Run is to look at.
+	pending *store.Pending
 }
 
 // Config is what a Service is made of.
@@ -74,7 +74,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		config: c, directory: newDirectory(c.Reader, c.Log), verified: seen,
-		flights: map[string]*flight{}, ended: ended, changed: map[string]bool{}, all: true, wake: make(chan struct{}, 1),
+		flights: map[string]*flight{}, ended: ended, pending: store.NewPending(iam.IdentityProvider.Key()),
 	}
 }
 
@@ -82,5 +82,5 @@ func New(c Config) *Service {
 // to fetch; it is for the store's feed of changes.
 func (s *Service) Changed(c store.Change) {
 	s.directory.changed(c)
-	s.noteChanged(c)
+	s.pending.Note(c)
 }
