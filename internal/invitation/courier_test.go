@@ -56,7 +56,7 @@ func TestInvitationIsAccepted(t *testing.T) {
 		h := w.slowHandler(admitted)
 		open(t, h, link).want(t, http.StatusOK, "<form", "Finance Org", "8 March 2026, 12:00 UTC", `name="full_name"`)
 		open(t, h, link).want(t, http.StatusOK) // looking does not spend the link
-		w.pass(90 * time.Second)
+		w.clock.Forward(90 * time.Second)
 		submit(t, h, link, " Marty McFly ", "back to 1985", "back to 1985").want(t, http.StatusOK, "is active, Marty McFly")
 		w.wantStatus(id, iam.StatusAccepted)
 		if at := w.get(iam.Invitation, id).Doc.String("accepted_at"); at != "2026-03-01T12:01:30.000000Z" {
@@ -72,7 +72,7 @@ func TestInvitationIsAccepted(t *testing.T) {
 
 		open(t, h, link).want(t, http.StatusGone, "already used")
 		submit(t, h, link, "Biff", "hello, McFly", "hello, McFly").want(t, http.StatusGone, "already used")
-		w.pass(30 * 24 * time.Hour)
+		w.clock.Forward(30 * 24 * time.Hour)
 		w.step(c)
 		w.wantStatus(id, iam.StatusAccepted)
 		open(t, h, link).want(t, http.StatusGone, "already used")
@@ -93,13 +93,13 @@ func TestInvitationExpires(t *testing.T) {
 		w.mail.then(func(context.Context, mail.Message) error { return errors.New("out of stamps") })
 		staged := w.invite("doc@example.com")
 		c := w.courier()
-		w.pass(iam.InvitationTTL - time.Microsecond)
+		w.clock.Forward(iam.InvitationTTL - time.Microsecond)
 		w.step(c)
 		w.wantStatus(sent, iam.StatusSent)
 		w.wantStatus(staged, iam.StatusStaged)
 		h := w.handler()
 		open(t, h, link).want(t, http.StatusOK)
-		w.pass(time.Microsecond)
+		w.clock.Forward(time.Microsecond)
 		// The page does not wait for the courier.
 		open(t, h, link).want(t, http.StatusGone, "expired")
 		submit(t, h, link, "Marty", "back to 1985", "back to 1985").want(t, http.StatusGone, "expired")
@@ -153,7 +153,7 @@ func TestInvitationIsDeactivated(t *testing.T) {
 		late, lateLink := w.sent("doc@example.com")
 		w.wantStatus(late, iam.StatusDeactivated)
 		open(t, h, lateLink).want(t, http.StatusGone, "withdrawn")
-		w.pass(2 * iam.InvitationTTL)
+		w.clock.Forward(2 * iam.InvitationTTL)
 		w.step(w.courier())
 		w.wantStatus(id, iam.StatusDeactivated)
 		w.wantStatus(late, iam.StatusDeactivated)
@@ -180,17 +180,17 @@ func TestMailIsReadAtOnce(t *testing.T) {
 func TestFailedMailIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, w *world) {
-		start := w.clock()
+		start := w.clock.Now()
 		var attempts []time.Duration
 		w.mail.then(func(context.Context, mail.Message) error {
-			attempts = append(attempts, w.clock().Sub(start))
+			attempts = append(attempts, w.clock.Now().Sub(start))
 			return errors.New("out of stamps")
 		})
 		id := w.invite(marty)
 		c := w.courier()
-		for w.clock().Sub(start) < 80*time.Minute {
+		for w.clock.Now().Sub(start) < 80*time.Minute {
 			w.step(c)
-			w.pass(10 * time.Second)
+			w.clock.Forward(10 * time.Second)
 		}
 		w.wantStatus(id, iam.StatusStaged)
 		want := []time.Duration{
@@ -204,7 +204,7 @@ func TestFailedMailIsTriedAgain(t *testing.T) {
 			t.Errorf("%d attempts made %d lines in the log", len(want), n)
 		}
 		w.mail.then(nil)
-		w.pass(15 * time.Minute)
+		w.clock.Forward(15 * time.Minute)
 		w.step(c)
 		w.wantStatus(id, iam.StatusSent)
 		messages := w.mail.all()
@@ -257,7 +257,7 @@ func TestCrashWhileSending(t *testing.T) {
 		}
 		h := w.handler()
 		open(t, h, first).want(t, http.StatusOK) // in case the first mail was out
-		w.pass(time.Minute)
+		w.clock.Forward(time.Minute)
 		w.step(other)
 		w.wantStatus(id, iam.StatusSent)
 		second := w.mail.link(t, marty)
@@ -314,7 +314,7 @@ func TestCouriersSendEachMailOnce(t *testing.T) {
 				t.Errorf("person %d got %d mails", i, n)
 			}
 		}
-		w.pass(iam.InvitationTTL)
+		w.clock.Forward(iam.InvitationTTL)
 		for _, c := range couriers {
 			wg.Go(func() {
 				if err := c.Step(t.Context()); err != nil {
@@ -351,7 +351,7 @@ func TestManyInvitationsInSeveralOrganizations(t *testing.T) {
 		for _, id := range ids {
 			w.wantStatus(id, iam.StatusSent)
 		}
-		w.pass(iam.InvitationTTL)
+		w.clock.Forward(iam.InvitationTTL)
 		w.step(c)
 		for _, id := range ids {
 			w.wantStatus(id, iam.StatusExpired)
@@ -386,7 +386,7 @@ func TestRun(t *testing.T) {
 		})
 		stuck := w.invite("doc@example.com")
 		<-hanging // without a Wake: it looks by itself
-		w.pass(iam.InvitationTTL)
+		w.clock.Forward(iam.InvitationTTL)
 		eventually(t, "the first invitation ends", is(id, iam.StatusExpired))
 		eventually(t, "the second invitation ends", is(stuck, iam.StatusExpired))
 		stop()

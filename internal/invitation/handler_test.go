@@ -441,7 +441,7 @@ func TestInvitedToSingleSignOn(t *testing.T) {
 
 		// Invited again after that is over, the user signs in as the newest invitation
 		// says.
-		w.pass(iam.InvitationTTL)
+		w.clock.Forward(iam.InvitationTTL)
 		w.step(w.courier())
 		again := &engine.Object{Kind: iam.Invitation, Org: w.org, Doc: engine.Doc{"email": marty, "auth_type": iam.AuthTypeLocal}}
 		w.update(func(tx store.Tx) error { return w.Insert(t.Context(), tx, again) })

@@ -25,6 +25,7 @@ import (
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/internal/testclock"
 )
 
 // world is an engine over a real store with an organization in it, a clock
@@ -36,8 +37,7 @@ type world struct {
 	mail *mailbox
 	log  *syncBuffer
 
-	mu  sync.Mutex
-	now time.Time
+	clock *testclock.Clock
 	// again opens another engine on the same store, as another replica has.
 	again func() *engine.Engine
 }
@@ -59,7 +59,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, w *world)) {
 
 func newWorld(t *testing.T, databaseURL string) *world {
 	t.Helper()
-	w := &world{t: t, mail: &mailbox{}, log: &syncBuffer{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &world{t: t, mail: &mailbox{}, log: &syncBuffer{}, clock: testclock.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
 	w.again = func() *engine.Engine {
@@ -76,24 +76,12 @@ func newWorld(t *testing.T, databaseURL string) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.Now = w.clock
+		e.Now = w.clock.Now
 		return e
 	}
 	w.Engine = w.again()
 	w.org = w.organization("Finance Org")
 	return w
-}
-
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
 }
 
 func (w *world) update(fn func(tx store.Tx) error) {

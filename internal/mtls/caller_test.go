@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,30 +29,13 @@ import (
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/internal/testclock"
 )
-
-// clock is a time that tests move.
-type clock struct {
-	mu   sync.Mutex
-	time time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.time
-}
-
-func (c *clock) forward(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.time = c.time.Add(d)
-}
 
 // world is a Service with an organization, an authority and a pool.
 type world struct {
 	*Service
-	clock           *clock
+	clock           *testclock.Clock
 	root            *certtest.Signer
 	org             string
 	authority, pool string
@@ -68,7 +50,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	w := &world{clock: &clock{time: time.Now()}, root: certtest.New(t, "root"), org: uuid.NewString()}
+	w := &world{clock: testclock.At(time.Now()), root: certtest.New(t, "root"), org: uuid.NewString()}
 	directory := authn.NewDirectory(st)
 	st.Watch(directory.Changed)
 	w.Service = New(Config{
@@ -77,11 +59,11 @@ func newWorld(t testing.TB) *world {
 			w.turns.Add(1)
 			return func() {}, nil
 		},
-		Fetcher: issuer.NewFetcher([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), Now: w.clock.now, Log: slog.New(slog.DiscardHandler),
+		Fetcher: issuer.NewFetcher([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	st.Watch(w.Changed)
 	w.Engine, err = engine.New(engine.Config{
-		Store: st, Now: w.clock.now, Log: slog.New(slog.DiscardHandler),
+		Store: st, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Kinds: []*engine.Kind{
 			iam.GroupMapping, iam.CertificateAuthority, iam.CertificateIdentityPool, iam.IdentityPool, iam.IdentityProvider,
 			iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization,
@@ -202,10 +184,10 @@ func TestCheckedOnce(t *testing.T) {
 	checks("a good one", good, true, 1)
 	checks("a good one again", good, true, 0)
 	checks("a bad one", bad, false, 1)
-	w.clock.forward(refusalLive)
+	w.clock.Forward(refusalLive)
 	checks("a bad one later", bad, false, 1)
 	checks("a good one later", good, true, 0)
-	w.clock.forward(time.Hour)
+	w.clock.Forward(time.Hour)
 	checks("a good one after its end", good, false, 1)
 }
 
@@ -267,24 +249,24 @@ func TestFetchedLists(t *testing.T) {
 	w.wantRefused(t, "nonsense", y, "none that still counts")
 	look("at once again", 0)
 	served.Store(older)
-	w.clock.forward(retryFirst)
+	w.clock.Forward(retryFirst)
 	look("a list that another signed", 1)
 	w.wantRefused(t, "a list that another signed", y, "none that still counts")
 	served.Store(other.CRLAt(t, time.Now(), 240*time.Hour))
-	w.clock.forward(retryMost)
+	w.clock.Forward(retryMost)
 	look("its own", 1)
 	if _, err := w.Caller(t.Context(), y); err != nil {
 		t.Fatal(err)
 	}
 	look("not due", 0)
 	served.Store(other.CRLAt(t, time.Now().Add(-time.Minute), 240*time.Hour, x))
-	w.clock.forward(crlLive)
+	w.clock.Forward(crlLive)
 	look("an older one", 1)
 	if w.failing[id].times != 1 {
 		t.Errorf("an older list was taken: %+v", w.failing)
 	}
 	served.Store(other.CRLAt(t, time.Now(), 240*time.Hour, &certtest.Signer{Certificate: y.TLS.PeerCertificates[0]}))
-	w.clock.forward(retryFirst)
+	w.clock.Forward(retryFirst)
 	look("one that revokes", 1)
 	w.wantRefused(t, "revoked", y, "revoked")
 	if w.wantRefused(t, "one of the first authority", request(t, x), "must come from"); len(w.failing) != 0 {

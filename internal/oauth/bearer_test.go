@@ -298,11 +298,11 @@ func TestAccessTokens(t *testing.T) {
 			t.Fatalf("the caller is %+v, %v", caller, err)
 		}
 	}
-	w.clock.forward(maxLife*time.Second - time.Second)
+	w.clock.Forward(maxLife*time.Second - time.Second)
 	if _, err := w.bearer(t, access); err != nil {
 		t.Errorf("a second before its end: %v", err)
 	}
-	w.clock.forward(time.Second)
+	w.clock.Forward(time.Second)
 	caller, err := w.bearer(t, access)
 	wantRefused(t, "at its end", caller, err, "expired")
 	if w.verified.Len() != 0 {

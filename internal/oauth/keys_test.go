@@ -36,7 +36,7 @@ func TestUnknownKeys(t *testing.T) {
 	if _, err := exchange(t, w.Service, old); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.forward(fetchInterval)
+	w.clock.Forward(fetchInterval)
 	w.issuer.Rotate("key-2")
 	fetches := w.issuer.Fetches.Load()
 	var all sync.WaitGroup
@@ -65,7 +65,7 @@ func TestUnknownKeys(t *testing.T) {
 	}
 	w.issuer.Handle(down)
 	for range 3 {
-		w.clock.forward(fetchInterval)
+		w.clock.Forward(fetchInterval)
 		for range 10 {
 			_, err := exchange(t, w.Service, form(w.pool, w.issuer.Token(nil)))
 			refused(t, "a key that cannot be fetched", err)
@@ -81,7 +81,7 @@ func TestUnknownKeys(t *testing.T) {
 		t.Errorf("the record says %s, %d keys, %s, %s", r.Status, len(r.Keys), r.Refreshed, r.Attempted)
 	}
 	w.issuer.Handle(nil)
-	w.clock.forward(fetchInterval)
+	w.clock.Forward(fetchInterval)
 	if _, err := exchange(t, w.Service, form(w.pool, w.issuer.Token(nil))); err != nil {
 		t.Errorf("when the issuer is there again: %v", err)
 	}
@@ -105,23 +105,23 @@ func TestKeysAreRefreshedByThemselves(t *testing.T) {
 	}
 	look(1)
 	look(0)
-	w.clock.forward(keysLive - 1)
+	w.clock.Forward(keysLive - 1)
 	look(0)
-	w.clock.forward(1)
+	w.clock.Forward(1)
 	w.issuer.Handle(down)
 	look(1)
-	w.clock.forward(retryAfter - 1)
+	w.clock.Forward(retryAfter - 1)
 	look(0)
-	w.clock.forward(1)
+	w.clock.Forward(1)
 	look(1)
 	w.issuer.Handle(nil)
-	w.clock.forward(retryAfter)
+	w.clock.Forward(retryAfter)
 	look(1)
 	if r := w.record(t); r.Status != iam.JWKSRefreshed || len(r.Keys) != 1 {
 		t.Errorf("the record is %+v", r)
 	}
 	// A look at what changed alone does the same for that.
-	w.clock.forward(keysLive)
+	w.clock.Forward(keysLive)
 	w.Changed(store.Change{Keys: []store.Key{{Kind: iam.IdentityProvider.Key(), ID: "op-none"}, {Kind: iam.IdentityProvider.Key(), ID: w.provider}}})
 	before := w.issuer.Fetches.Load()
 	if err := w.look(t.Context()); err != nil || w.issuer.Fetches.Load() != before+1 {

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,31 +26,14 @@ import (
 	"github.com/weirhq/weir/internal/org"
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/internal/testclock"
 	"github.com/weirhq/weir/internal/token"
 )
-
-// clock is a time that tests move.
-type clock struct {
-	mu   sync.Mutex
-	time time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.time
-}
-
-func (c *clock) forward(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.time = c.time.Add(d)
-}
 
 // world is a Service with an organization, an identity provider and a pool.
 type world struct {
 	*Service
-	clock          *clock
+	clock          *testclock.Clock
 	issuer         *issuertest.Issuer
 	org            string
 	provider, pool string
@@ -64,7 +46,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	w := &world{clock: &clock{time: time.Now()}, issuer: issuertest.New(t), org: uuid.NewString()}
+	w := &world{clock: testclock.At(time.Now()), issuer: issuertest.New(t), org: uuid.NewString()}
 	w.Service = newService(t, st, w.clock)
 	w.make(t, &engine.Object{Kind: org.Organization, Org: w.org, ID: w.org, Doc: engine.Doc{"display_name": "here"}})
 	w.provider = w.newProvider(t, w.org, w.issuer.URL, w.issuer.KeysURL)
@@ -73,20 +55,20 @@ func newWorld(t testing.TB) *world {
 }
 
 // newService is one replica over the store.
-func newService(t testing.TB, st store.Store, c *clock) *Service {
+func newService(t testing.TB, st store.Store, c *testclock.Clock) *Service {
 	t.Helper()
 	directory := authn.NewDirectory(st)
 	st.Watch(directory.Changed)
 	s := New(Config{
 		Store: st, Reader: st, Turn: func(context.Context) (func(), error) { return func() {}, nil },
-		Directory: directory, SigningKeys: token.NewKeys(st, c.now),
+		Directory: directory, SigningKeys: token.NewKeys(st, c.Now),
 		Fetcher:   issuer.NewFetcher([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}),
-		PublicURL: "https://weir.example.com", Now: c.now, Log: slog.New(slog.DiscardHandler),
+		PublicURL: "https://weir.example.com", Now: c.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	st.Watch(s.Changed)
 	var err error
 	s.Engine, err = engine.New(engine.Config{
-		Store: st, Calls: s.Calls(), Now: c.now, Log: slog.New(slog.DiscardHandler),
+		Store: st, Calls: s.Calls(), Now: c.Now, Log: slog.New(slog.DiscardHandler),
 		Kinds:   []*engine.Kind{iam.GroupMapping, iam.IdentityPool, iam.IdentityProvider, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},
 		Filters: func(context.Context, string) (*ipfilter.Table, error) { return ipfilter.Rules{}.Prepare(), nil },
 		Client:  func(*http.Request) netip.Addr { return netip.Addr{} },

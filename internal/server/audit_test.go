@@ -28,6 +28,7 @@ import (
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/testclock"
 	"github.com/weirhq/weir/weirtest"
 )
 
@@ -437,8 +438,8 @@ func TestAuditOfDenials(t *testing.T) {
 func TestAuditOfReads(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, databaseURL string) {
-		clock := &turned{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-		w := serve(t, databaseURL, server.Kinds(), clock.time)
+		clock := testclock.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+		w := serve(t, databaseURL, server.Kinds(), clock.Now)
 		member := w.Client(w.Member)
 		count := func() int {
 			events, _ := auditTrail(t, w.Engine.Store, w.URL, 0)
@@ -456,12 +457,12 @@ func TestAuditOfReads(t *testing.T) {
 		if got := count(); got != 1 {
 			t.Errorf("three reads made %d events", got)
 		}
-		clock.pass(time.Hour - time.Second)
+		clock.Forward(time.Hour - time.Second)
 		member.Do(t, http.MethodGet, environments, nil).Want(t, http.StatusOK)
 		if got := count(); got != 1 {
 			t.Errorf("within an hour there are %d events", got)
 		}
-		clock.pass(time.Second)
+		clock.Forward(time.Second)
 		member.Do(t, http.MethodGet, organizations, nil).Want(t, http.StatusOK)
 		if got := count(); got != 2 {
 			t.Errorf("after an hour there are %d events", got)
@@ -475,24 +476,6 @@ func TestAuditOfReads(t *testing.T) {
 			t.Errorf("another key's read is not there: %d events", got)
 		}
 	})
-}
-
-// turned is a clock that tests turn.
-type turned struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *turned) time() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *turned) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // Nothing that opens anything is in the log, whatever was done with it.

@@ -104,7 +104,7 @@ func TestLinksEnd(t *testing.T) {
 		w.Forgot(marty)
 		_, second := w.received()
 		refused("not of the newest mail", first)
-		w.pass(signin.ResetLife)
+		w.clock.Forward(signin.ResetLife)
 		refused("too old", second)
 		w.Forgot(marty)
 		_, third := w.received()
@@ -112,7 +112,7 @@ func TestLinksEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused("the password changed meanwhile", third)
-		w.pass(time.Hour)
+		w.clock.Forward(time.Hour)
 		w.Forgot(marty)
 		_, fourth := w.received()
 		w.update(func(tx store.Tx) error {
@@ -145,7 +145,7 @@ func TestWhoGetsMail(t *testing.T) {
 			t.Errorf("%q gets mail", m.To)
 		}
 	}
-	w.pass(time.Hour)
+	w.clock.Forward(time.Hour)
 	w.Forgot(marty)
 	w.received() // had there been another one, it would have come before this
 	if len(w.mail.sent) > 0 {
@@ -153,7 +153,7 @@ func TestWhoGetsMail(t *testing.T) {
 	}
 	// An address in two organizations gets a link for each.
 	w.person(w.organization("Elsewhere"), marty, password)
-	w.pass(time.Hour)
+	w.clock.Forward(time.Hour)
 	w.Forgot(marty)
 	_, one := w.received()
 	_, other := w.received()

@@ -25,7 +25,7 @@ func TestBegin(t *testing.T) {
 		w.person(w.org, "nopassword@example.com", "")
 		g := w.begin()
 		w.lives(g, true)
-		if g.User != w.user || g.Organization != w.org || !strings.HasPrefix(g.Refresh, "v1.") || strings.Count(g.Token, ".") != 2 || !g.Expires.Equal(w.clock().Add(signin.TokenLife)) {
+		if g.User != w.user || g.Organization != w.org || !strings.HasPrefix(g.Refresh, "v1.") || strings.Count(g.Token, ".") != 2 || !g.Expires.Equal(w.clock.Now().Add(signin.TokenLife)) {
 			t.Errorf("the grant is %+v", g)
 		}
 		for _, a := range []signin.Attempt{
@@ -111,9 +111,9 @@ func TestTokensLiveShortly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	g := w.begin()
-	w.pass(signin.TokenLife - time.Second)
+	w.clock.Forward(signin.TokenLife - time.Second)
 	w.lives(g, true)
-	w.pass(time.Second)
+	w.clock.Forward(time.Second)
 	w.lives(g, false)
 	w.lives(w.renew(g.Refresh), true)
 }
@@ -122,7 +122,7 @@ func TestRenew(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, w *world) {
 		first := w.begin()
-		w.pass(time.Minute)
+		w.clock.Forward(time.Minute)
 		second := w.renew(first.Refresh)
 		if second.Refresh == first.Refresh || second.Token == first.Token || second.Session != first.Session {
 			t.Errorf("%+v became %+v", first, second)
@@ -131,7 +131,7 @@ func TestRenew(t *testing.T) {
 		w.lives(second, true)
 
 		// An answer that was lost, or two commands at the same time.
-		w.pass(signin.RefreshGrace - time.Second)
+		w.clock.Forward(signin.RefreshGrace - time.Second)
 		again := w.renew(first.Refresh)
 		if again.Refresh != second.Refresh {
 			t.Error("the same token gives another one")
@@ -157,7 +157,7 @@ func TestReuseEndsTheSession(t *testing.T) {
 			newest := stolen
 			for range steps {
 				newest = w.renew(newest.Refresh)
-				w.pass(signin.RefreshGrace)
+				w.clock.Forward(signin.RefreshGrace)
 			}
 			w.lives(newest, true)
 			if _, err := w.Renew(t.Context(), stolen.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
@@ -269,18 +269,18 @@ func TestEnd(t *testing.T) {
 func TestSessionsGrowOld(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, w *world) {
-		idle, used, began := w.begin(), w.begin(), w.clock()
-		w.pass(signin.IdleLife - time.Second)
+		idle, used, began := w.begin(), w.begin(), w.clock.Now()
+		w.clock.Forward(signin.IdleLife - time.Second)
 		used = w.renew(used.Refresh)
-		w.pass(time.Second)
+		w.clock.Forward(time.Second)
 		if _, err := w.Renew(t.Context(), idle.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 			t.Errorf("a session that was idle for %s: %v", signin.IdleLife, err)
 		}
-		for ends := began.Add(signin.MaxLife); w.clock().Add(signin.IdleLife / 2).Before(ends); {
-			w.pass(signin.IdleLife / 2)
+		for ends := began.Add(signin.MaxLife); w.clock.Now().Add(signin.IdleLife / 2).Before(ends); {
+			w.clock.Forward(signin.IdleLife / 2)
 			used = w.renew(used.Refresh)
 		}
-		w.pass(signin.IdleLife / 2)
+		w.clock.Forward(signin.IdleLife / 2)
 		if _, err := w.Renew(t.Context(), used.Refresh, "", nil); !errors.Is(err, signin.ErrRefresh) {
 			t.Errorf("a session of %s: %v", signin.MaxLife, err)
 		}
@@ -295,12 +295,12 @@ func TestTheLastTokenIsShort(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	g := w.begin()
-	ends := w.clock().Add(signin.MaxLife)
-	for w.clock().Before(ends.Add(-signin.IdleLife / 2)) {
-		w.pass(signin.IdleLife / 2)
+	ends := w.clock.Now().Add(signin.MaxLife)
+	for w.clock.Now().Before(ends.Add(-signin.IdleLife / 2)) {
+		w.clock.Forward(signin.IdleLife / 2)
 		g = w.renew(g.Refresh)
 	}
-	w.pass(ends.Sub(w.clock()) - time.Minute)
+	w.clock.Forward(ends.Sub(w.clock.Now()) - time.Minute)
 	if g = w.renew(g.Refresh); !g.Expires.Equal(ends) {
 		t.Errorf("the last token lives until %s, the session until %s", g.Expires, ends)
 	}
@@ -312,9 +312,9 @@ func TestSweep(t *testing.T) {
 		for range 3 {
 			w.begin()
 		}
-		w.pass(signin.IdleLife / 2)
+		w.clock.Forward(signin.IdleLife / 2)
 		young := w.begin()
-		w.pass(signin.IdleLife / 2)
+		w.clock.Forward(signin.IdleLife / 2)
 		if err := w.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -533,7 +533,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 	if n := exhaust("nobody@example.com", "192.0.2.67"); n != 10 {
 		t.Errorf("%d attempts on an account that does not exist", n)
 	}
-	w.pass(tooMany.RetryAfter)
+	w.clock.Forward(tooMany.RetryAfter)
 	if err := fail(marty, "192.0.2.66"); !errors.Is(err, signin.ErrCredentials) {
 		t.Errorf("after the time that it was told to wait: %v", err)
 	}
@@ -548,7 +548,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 	if tries != 60 {
 		t.Errorf("one address tried %d accounts", tries)
 	}
-	w.pass(time.Hour)
+	w.clock.Forward(time.Hour)
 }
 
 // Many addresses that guess at one account do not shut out where its owner has

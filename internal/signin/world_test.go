@@ -24,6 +24,7 @@ import (
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/testclock"
 	"github.com/weirhq/weir/internal/token"
 )
 
@@ -38,8 +39,7 @@ type world struct {
 	log  *syncBuffer
 	mail *mailbox
 
-	mu  sync.Mutex
-	now time.Time
+	clock *testclock.Clock
 	// again opens another engine on the same store, as another replica has.
 	again func() *engine.Engine
 }
@@ -65,7 +65,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, w *world)) {
 
 func newWorld(t *testing.T, databaseURL string) *world {
 	t.Helper()
-	w := &world{t: t, log: &syncBuffer{}, mail: &mailbox{sent: make(chan mail.Message, 10)}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &world{t: t, log: &syncBuffer{}, mail: &mailbox{sent: make(chan mail.Message, 10)}, clock: testclock.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
 	w.again = func() *engine.Engine {
@@ -96,8 +96,8 @@ func newWorld(t *testing.T, databaseURL string) *world {
 func (w *world) withClock(e *engine.Engine) {
 	directory := authn.NewDirectory(e.Store)
 	e.Store.Watch(directory.Changed)
-	e.Now = w.clock
-	e.SigningKeys = token.NewKeys(e.Store, w.clock)
+	e.Now = w.clock.Now
+	e.SigningKeys = token.NewKeys(e.Store, w.clock.Now)
 	authenticator := &authn.Authenticator{Directory: directory, Hasher: e.Hasher, Tokens: map[string]authn.TokenReader{
 		operation.Session: authn.Sessions(e.SigningKeys, directory, nil),
 	}}
@@ -112,18 +112,6 @@ func (w *world) service(e *engine.Engine) *signin.Service {
 	}
 	s.NobodysHash(quickHash(w.t, "the password of nobody"))
 	return s
-}
-
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
 }
 
 func (w *world) update(fn func(tx store.Tx) error) {

@@ -17,28 +17,11 @@ import (
 
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
+	"github.com/weirhq/weir/internal/testclock"
 	"github.com/weirhq/weir/internal/token"
 )
 
-// clock is a time that tests set.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) forward(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func open(t testing.TB) (store.Store, *clock) {
+func open(t testing.TB) (store.Store, *testclock.Clock) {
 	t.Helper()
 	s, err := sqlstore.Open(t.Context(), "", t.TempDir(), sqlstore.Options{})
 	if err != nil {
@@ -46,7 +29,7 @@ func open(t testing.TB) (store.Store, *clock) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	// The middle of a period.
-	return s, &clock{now: time.Unix(700*int64(token.Period/time.Second), 0).Add(token.Period / 2)}
+	return s, testclock.At(time.Unix(700*int64(token.Period/time.Second), 0).Add(token.Period / 2))
 }
 
 type pools struct {
@@ -83,15 +66,15 @@ func TestIssueAndVerify(t *testing.T) {
 			t.Errorf("it is good for %q: %v", use, err)
 		}
 	}
-	c.forward(59 * time.Second)
+	c.Forward(59 * time.Second)
 	if _, err := k.Verify(t.Context(), token.STS, raw, nil); err != nil {
 		t.Errorf("it ended too early: %v", err)
 	}
-	c.forward(time.Second)
+	c.Forward(time.Second)
 	if _, err := k.Verify(t.Context(), token.STS, raw, nil); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("it lives too long: %v", err)
 	}
-	c.forward(-2 * time.Minute)
+	c.Forward(-2 * time.Minute)
 	if _, err := k.Verify(t.Context(), token.STS, raw, nil); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("it is valid before it was made: %v", err)
 	}
@@ -139,10 +122,10 @@ func TestKeysRotate(t *testing.T) {
 	if got := ids(); len(got) != 2 {
 		t.Errorf("a new installation publishes %d keys, want the current and the next", len(got))
 	}
-	c.forward(token.Period/2 - time.Second)
+	c.Forward(token.Period/2 - time.Second)
 	before := ids()
 	old := issue(t, k, token.Session, time.Hour)
-	c.forward(2 * time.Second)
+	c.Forward(2 * time.Second)
 	if _, err := k.Verify(t.Context(), token.Session, old, nil); err != nil {
 		t.Errorf("the token of the last period is refused: %v", err)
 	}
@@ -151,14 +134,14 @@ func TestKeysRotate(t *testing.T) {
 		t.Error("the new key is the old one, or was not published before")
 	}
 	// A replica whose clock is late reads it all the same.
-	late := &clock{now: c.Now().Add(-3 * time.Second)}
+	late := testclock.At(c.Now().Add(-3 * time.Second))
 	if _, err := token.NewKeys(s, late.Now).Verify(t.Context(), token.Session, fresh, nil); err != nil {
 		t.Errorf("a replica three seconds behind refuses the token: %v", err)
 	}
 	if got := ids(); len(got) != 3 || !got[signer(old)] {
 		t.Errorf("%d keys are published, the old one among them: %t", len(got), got[signer(old)])
 	}
-	c.forward(token.Period)
+	c.Forward(token.Period)
 	if got := ids(); len(got) != 3 || got[signer(old)] {
 		t.Error("the key of two periods ago is still published")
 	}
