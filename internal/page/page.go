@@ -22,14 +22,20 @@ import (
 //go:embed assets
 var assets embed.FS
 
-const style = "assets/style.css"
+const (
+	style  = "assets/style.css"
+	layout = "assets/layout.html"
+)
 
 // MaxBody bounds a form, in bytes: a name of 255 and three passwords of 128
 // characters, each of up to twelve bytes when encoded, fit well.
 const MaxBody = 16 << 10
 
-// Page is a page from a template, which has the style as template "style.css".
+// Page is a page from a template: what stands below the title. Its view has a
+// Title, and it may define the template "before title".
 type Page struct {
+	// name is for the log.
+	name     string
 	template *template.Template
 	policy   string
 	log      *slog.Logger
@@ -45,15 +51,15 @@ func New(files fs.FS, path string, log *slog.Logger) (*Page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
-	t, err := template.ParseFS(assets, style)
+	t, err := template.ParseFS(assets, layout, style)
 	if err == nil {
-		t, err = t.New(path).Parse(string(content))
+		_, err = t.New("content").Parse(string(content))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	sum := sha256.Sum256(css)
-	return &Page{template: t, log: log, policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
+	return &Page{name: path, template: t, log: log, policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"}, nil
 }
 
@@ -73,7 +79,7 @@ func (p *Page) Guard(header http.Header) {
 func (p *Page) Write(w http.ResponseWriter, r *http.Request, status int, view any) {
 	var b bytes.Buffer
 	if err := p.template.Execute(&b, view); err != nil {
-		p.log.ErrorContext(r.Context(), "a page cannot be rendered", "page", p.template.Name(), "request_id", api.RequestID(r.Context()), "error", err)
+		p.log.ErrorContext(r.Context(), "a page cannot be rendered", "page", p.name, "request_id", api.RequestID(r.Context()), "error", err)
 		http.Error(w, "The page cannot be shown; the server's log says why.", http.StatusInternalServerError)
 		return
 	}
