@@ -134,7 +134,8 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.engine, s.oauth, s.mtls, err = newEngine(ctx, s.store, s.URL, s.log, networks); err != nil {
+	fetcher := issuer.NewFetcher(networks)
+	if s.engine, s.oauth, s.mtls, err = newEngine(ctx, s.store, s.URL, s.log, fetcher); err != nil {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
@@ -150,7 +151,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
 	}
-	if s.sso, err = sso.New(s.engine, s.signIn, issuer.NewFetcher(networks)); err != nil {
+	if s.sso, err = sso.New(s.engine, s.signIn, fetcher); err != nil {
 		return err
 	}
 	s.courier = invitation.NewCourier(s.engine, sender)
@@ -200,14 +201,14 @@ func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logge
 // NewEngine returns the engine over an open store, as the server and the
 // operator's commands use it.
 func NewEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger) (*engine.Engine, error) {
-	e, _, _, err := newEngine(ctx, s, publicURL, log, nil)
+	e, _, _, err := newEngine(ctx, s, publicURL, log, issuer.NewFetcher(nil))
 	return e, err
 }
 
 // newEngine is NewEngine with the services that let in the identities of identity
-// providers, and those who show a certificate. They fetch what issuers publish from
-// public addresses and the networks.
-func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, networks []netip.Prefix) (*engine.Engine, *oauth.Service, *mtls.Service, error) {
+// providers, and those who show a certificate. They fetch what issuers publish
+// through the fetcher.
+func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.Logger, fetcher *issuer.Fetcher) (*engine.Engine, *oauth.Service, *mtls.Service, error) {
 	keys, err := bootstrap.LoadKeys(ctx, s)
 	if err != nil {
 		return nil, nil, nil, err
@@ -219,7 +220,7 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	mappings := sso.NewMappings(patient{s}, log)
 	s.Watch(mappings.Changed)
 	signingKeys := token.NewKeys(s, time.Now)
-	fetcher, turn := issuer.NewFetcher(networks), func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) }
+	turn := func(ctx context.Context) (func(), error) { return recordOf(ctx).await(ctx) }
 	service := oauth.New(oauth.Config{
 		Store: s, Reader: patient{s}, Turn: turn,
 		Directory: directory, SigningKeys: signingKeys, Fetcher: fetcher,
