@@ -1,37 +1,27 @@
 package invitation
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/url"
 	"strings"
 
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/random"
 )
 
 // Path is where the page is, below the public URL.
 const Path = "/invitation"
 
-// secretLength is how many characters 32 random bytes make.
-const secretLength = 43
-
 // token is what makes a link good: the invitation's ID, by which it is found,
 // a dot, and 32 random bytes in URL-safe Base64.
 type token struct{ id, secret string }
 
-func newToken(id string) token {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails: it ends the program instead
-	return token{id, base64.RawURLEncoding.EncodeToString(b)}
-}
+func newToken(id string) token { return token{id, random.Secret()} }
 
 // parseToken reports whether the text can be a token at all.
 func parseToken(text string) (token, bool) {
 	id, secret, _ := strings.Cut(text, ".")
-	return token{id, secret}, iam.Invitation.ID.Has(id) && len(secret) == secretLength
+	return token{id, secret}, iam.Invitation.ID.Has(id) && len(secret) == random.SecretLength
 }
 
 func (t token) String() string { return t.id + "." + t.secret }
@@ -44,8 +34,5 @@ func (t token) link(publicURL string) string {
 // hash is what is stored in place of the token. A fast hash is enough for 256
 // random bits; the key is the installation's, the same on every replica.
 func (t token) hash(e *engine.Engine) []byte {
-	mac := hmac.New(sha256.New, e.Hasher.Key)
-	mac.Write([]byte("weir invitation token\x00"))
-	mac.Write([]byte(t.String()))
-	return mac.Sum(nil)
+	return e.Hasher.Sum("weir invitation token", t.String())
 }

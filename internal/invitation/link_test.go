@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
+	"github.com/weirhq/weir/internal/random"
 )
 
 func TestTokens(t *testing.T) {
@@ -16,7 +17,7 @@ func TestTokens(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		made := newToken("i-abc123")
-		if seen[made.secret] || len(made.secret) != secretLength {
+		if seen[made.secret] || len(made.secret) != random.SecretLength {
 			t.Fatalf("the secret %q was seen before or has a wrong length", made.secret)
 		}
 		seen[made.secret] = true
@@ -48,7 +49,7 @@ func TestTokens(t *testing.T) {
 }
 
 func FuzzParseToken(f *testing.F) {
-	f.Add("i-abc123." + strings.Repeat("A", secretLength))
+	f.Add("i-abc123." + strings.Repeat("A", random.SecretLength))
 	f.Add("i-abc123.")
 	f.Add(".")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -1,7 +1,10 @@
 // Package random makes random text from the system's secure source.
 package random
 
-import "crypto/rand"
+import (
+	"crypto/rand"
+	"encoding/base64"
+)
 
 // Alphabets.
 const (
@@ -9,6 +12,16 @@ const (
 	UpperAlphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	MixedAlphanumeric = UpperAlphanumeric + "abcdefghijklmnopqrstuvwxyz"
 )
+
+// SecretLength is the length of what Secret returns.
+const SecretLength = 43
+
+// Secret returns 32 random bytes in URL-safe Base64 without padding.
+func Secret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails: it ends the program instead
+	return base64.RawURLEncoding.EncodeToString(b)
+}
 
 // Text returns n characters of the alphabet (at most 256 of them), each
 // equally likely.

@@ -1,6 +1,7 @@
 package random_test
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -88,5 +89,17 @@ func TestTextIsNeverTheSameTwice(t *testing.T) {
 			t.Fatalf("%q came twice", text)
 		}
 		seen[text] = true
+	}
+}
+
+func TestSecret(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 100 {
+		s := random.Secret()
+		if b, err := base64.RawURLEncoding.DecodeString(s); err != nil || len(b) != 32 || len(s) != random.SecretLength || seen[s] {
+			t.Fatalf("the secret %q is no 32 bytes in Base64, or was seen before: %v", s, err)
+		}
+		seen[s] = true
 	}
 }

@@ -3,10 +3,6 @@ package signin
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,9 +13,11 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/internal/audit"
+	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/engine"
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/random"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -174,16 +172,12 @@ func (s *Service) ResetPassword(ctx context.Context, raw, password string) error
 // resetToken is what makes a link good: the user's ID, a dot, and 32 random bytes.
 type resetToken struct{ user, secret string }
 
-func newResetToken(user string) resetToken {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails: it ends the program instead
-	return resetToken{user, base64.RawURLEncoding.EncodeToString(b)}
-}
+func newResetToken(user string) resetToken { return resetToken{user, random.Secret()} }
 
 // parseResetToken reports whether the text can be a token at all.
 func parseResetToken(raw string) (resetToken, bool) {
 	user, secret, _ := strings.Cut(raw, ".")
-	return resetToken{user, secret}, iam.User.ID.Has(user) && len(secret) == textLength
+	return resetToken{user, secret}, iam.User.ID.Has(user) && len(secret) == random.SecretLength
 }
 
 func (t resetToken) String() string { return t.user + "." + t.secret }
@@ -191,8 +185,5 @@ func (t resetToken) String() string { return t.user + "." + t.secret }
 // hash is what is stored in place of the token. A fast hash is enough for 256
 // random bits.
 func (t resetToken) hash(key []byte) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("weir password reset token\x00"))
-	mac.Write([]byte(t.String()))
-	return hex.EncodeToString(mac.Sum(nil))
+	return hex.EncodeToString(authn.Hasher{Key: key}.Sum("weir password reset token", t.String()))
 }

@@ -1,14 +1,13 @@
 package signin
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"strings"
 
+	"github.com/weirhq/weir/internal/authn"
 	"github.com/weirhq/weir/internal/iam"
+	"github.com/weirhq/weir/internal/random"
 )
 
 // refreshToken is "v1.", which the vendor's CLI looks for, and then three parts
@@ -18,22 +17,21 @@ import (
 // the same answer. Of the tokens only hashes are stored.
 type refreshToken struct{ session, secret, tag string }
 
-const (
-	refreshPrefix = "v1."
-	// textLength is how long 32 bytes are in Base64.
-	textLength = 43
-)
+const refreshPrefix = "v1."
 
 func newRefreshToken(key []byte, session string) refreshToken {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails: it ends the program instead
-	return tagged(key, session, b)
+	return tagged(key, session, random.Secret())
 }
 
-func tagged(key []byte, session string, secret []byte) refreshToken {
-	t := refreshToken{session: session, secret: base64.RawURLEncoding.EncodeToString(secret)}
-	t.tag = base64.RawURLEncoding.EncodeToString(t.sum(key, "tag", t.session+"."+t.secret))
+func tagged(key []byte, session, secret string) refreshToken {
+	t := refreshToken{session: session, secret: secret}
+	t.tag = t.wanted(key)
 	return t
+}
+
+// wanted is the tag that proves where the token comes from.
+func (t refreshToken) wanted(key []byte) string {
+	return base64.RawURLEncoding.EncodeToString(t.sum(key, "tag", t.session+"."+t.secret))
 }
 
 // parseRefreshToken reports whether the text can be a refresh token at all.
@@ -44,7 +42,7 @@ func parseRefreshToken(text string) (refreshToken, bool) {
 		return refreshToken{}, false
 	}
 	t := refreshToken{parts[0], parts[1], parts[2]}
-	return t, iam.Session.ID.Has(t.session) && len(t.secret) == textLength && len(t.tag) == textLength
+	return t, iam.Session.ID.Has(t.session) && len(t.secret) == random.SecretLength && len(t.tag) == random.SecretLength
 }
 
 func (t refreshToken) String() string {
@@ -54,13 +52,12 @@ func (t refreshToken) String() string {
 // authentic reports whether this installation made the token, be it good or
 // used up. Somebody who makes up tokens can thus end no session.
 func (t refreshToken) authentic(key []byte) bool {
-	want := base64.RawURLEncoding.EncodeToString(t.sum(key, "tag", t.session+"."+t.secret))
-	return subtle.ConstantTimeCompare([]byte(t.tag), []byte(want)) == 1
+	return subtle.ConstantTimeCompare([]byte(t.tag), []byte(t.wanted(key))) == 1
 }
 
 // next is the token that takes the place of this one.
 func (t refreshToken) next(key []byte) refreshToken {
-	return tagged(key, t.session, t.sum(key, "next", t.String()))
+	return tagged(key, t.session, base64.RawURLEncoding.EncodeToString(t.sum(key, "next", t.String())))
 }
 
 // hash is what is stored in place of the token. A fast hash is enough for 256
@@ -68,10 +65,7 @@ func (t refreshToken) next(key []byte) refreshToken {
 func (t refreshToken) hash(key []byte) []byte { return t.sum(key, "hash", t.String()) }
 
 func (t refreshToken) sum(key []byte, use, text string) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("weir refresh token " + use + "\x00"))
-	mac.Write([]byte(text))
-	return mac.Sum(nil)
+	return authn.Hasher{Key: key}.Sum("weir refresh token "+use, text)
 }
 
 // same compares in constant time. No hash is the same as one that is not there.

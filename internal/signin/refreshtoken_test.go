@@ -2,7 +2,10 @@ package signin
 
 import (
 	"bytes"
+	"strings"
 	"testing"
+
+	"github.com/weirhq/weir/internal/random"
 )
 
 func FuzzResetToken(f *testing.F) {
@@ -25,10 +28,10 @@ func FuzzResetToken(f *testing.F) {
 func FuzzRefreshToken(f *testing.F) {
 	key, other := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	// The same in every process that takes part.
-	good := tagged(key, "session-0123456789abcdefghij", bytes.Repeat([]byte{3}, 32))
+	good := tagged(key, "session-0123456789abcdefghij", strings.Repeat("3", random.SecretLength))
 	f.Add(good.String())
 	f.Add(good.next(key).String())
-	f.Add(tagged(other, good.session, bytes.Repeat([]byte{4}, 32)).String())
+	f.Add(tagged(other, good.session, strings.Repeat("4", random.SecretLength)).String())
 	f.Add("v1.session-a.b.c")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -1,15 +1,15 @@
 package sso
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weirhq/weir/internal/authn"
+	"github.com/weirhq/weir/internal/random"
 )
 
 // attemptLife is how long somebody may take at the provider.
@@ -25,21 +25,16 @@ type attempt struct {
 }
 
 func newAttempt(key []byte, connection string, now time.Time) attempt {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails: it ends the program instead
-	return attempt{key, connection, strconv.FormatInt(now.Add(attemptLife).Unix(), 10) + "." + base64.RawURLEncoding.EncodeToString(b)}
+	return attempt{key, connection, strconv.FormatInt(now.Add(attemptLife).Unix(), 10) + "." + random.Secret()}
 }
-
-// textLength is how long 32 bytes are in Base64.
-const textLength = 43
 
 // continued reports whether the attempt with the value is the one that the state
 // is of, and whether there is time left.
 func continued(key []byte, connection, value, state string, now time.Time) (attempt, bool) {
 	a := attempt{key, connection, value}
-	until, random, _ := strings.Cut(value, ".")
+	until, secret, _ := strings.Cut(value, ".")
 	ends, err := strconv.ParseInt(until, 10, 64)
-	return a, err == nil && len(random) == textLength && now.Unix() < ends &&
+	return a, err == nil && len(secret) == random.SecretLength && now.Unix() < ends &&
 		subtle.ConstantTimeCompare([]byte(state), []byte(a.state())) == 1
 }
 
@@ -50,9 +45,7 @@ func (a attempt) nonce() string    { return a.sum("nonce") }
 func (a attempt) verifier() string { return a.sum("verifier") }
 
 func (a attempt) sum(use string) string {
-	mac := hmac.New(sha256.New, a.key)
-	mac.Write([]byte("weir single sign-on " + use + "\x00" + a.connection + "\x00" + a.value))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return base64.RawURLEncoding.EncodeToString(authn.Hasher{Key: a.key}.Sum("weir single sign-on "+use, a.connection+"\x00"+a.value))
 }
 
 // cookie keeps the value in the browser, or takes it away where it is "". Lax
