@@ -30,6 +30,7 @@ const sdk = "github.com/confluentinc/ccloud-sdk-go-v2/"
 func Sources() []Source {
 	return []Source{
 		{sdk + "apikeys", "v2"},
+		{sdk + "certificate-authority", "v2"},
 		{sdk + "iam", "v2"},
 		{sdk + "iam-ip-filtering", "v2"},
 		{sdk + "identity-provider", "v2"},

@@ -11,7 +11,7 @@ func TestDocuments(t *testing.T) {
 	if len(docs) != len(Sources()) {
 		t.Fatalf("%d documents, want %d", len(docs), len(Sources()))
 	}
-	for i, path := range []string{"/iam/v2/api-keys", "/iam/v2/users", "/iam/v2/ip-groups", "/iam/v2/identity-providers", "/iam/v2/role-bindings", "/org/v2/environments", "/pim/v1/integrations", "/pim/v2/integrations", "/service-quota/v1/applied-quotas", "/iam/v2/sso/group-mappings", "/sts/v1/oauth2/token"} {
+	for i, path := range []string{"/iam/v2/api-keys", "/iam/v2/certificate-authorities", "/iam/v2/users", "/iam/v2/ip-groups", "/iam/v2/identity-providers", "/iam/v2/role-bindings", "/org/v2/environments", "/pim/v1/integrations", "/pim/v2/integrations", "/service-quota/v1/applied-quotas", "/iam/v2/sso/group-mappings", "/sts/v1/oauth2/token"} {
 		if docs[i].Paths.Value(path) == nil {
 			t.Errorf("%v has no %s", Sources()[i], path)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	apikeysv2 "github.com/confluentinc/ccloud-sdk-go-v2/apikeys/v2"
+	certificateauthorityv2 "github.com/confluentinc/ccloud-sdk-go-v2/certificate-authority/v2"
 	ipfilteringv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam-ip-filtering/v2"
 	iamv2 "github.com/confluentinc/ccloud-sdk-go-v2/iam/v2"
 	identityproviderv2 "github.com/confluentinc/ccloud-sdk-go-v2/identity-provider/v2"
@@ -29,25 +30,27 @@ var backgroundContext = context.Background()
 // of each other.
 type client struct {
 	// ctx carries the key, which is how the SDK wants it.
-	ctx               context.Context
-	apiKeys           apikeysv2.APIKeysIamV2Api
-	environments      orgv2.EnvironmentsOrgV2Api
-	groupMappings     ssov2.GroupMappingsIamV2SsoApi
-	identityPools     identityproviderv2.IdentityPoolsIamV2Api
-	identityProviders identityproviderv2.IdentityProvidersIamV2Api
-	invitations       iamv2.InvitationsIamV2Api
-	ipFilters         ipfilteringv2.IPFiltersIamV2Api
-	ipFilterSummaries ipfilteringv2.IPFilterSummariesIamV2Api
-	ipGroups          ipfilteringv2.IPGroupsIamV2Api
-	oauthTokens       stsv1.OAuthTokensStsV1Api
-	organizations     orgv2.OrganizationsOrgV2Api
-	quotas            quotav1.AppliedQuotasServiceQuotaV1Api
-	roleBindings      mdsv2.RoleBindingsIamV2Api
-	scopes            quotav1.ScopesServiceQuotaV1Api
-	serviceAccounts   iamv2.ServiceAccountsIamV2Api
-	users             iamv2.UsersIamV2Api
-	integrationsV1    pimv1.IntegrationsPimV1Api
-	integrationsV2    pimv2.IntegrationsPimV2Api
+	ctx                    context.Context
+	apiKeys                apikeysv2.APIKeysIamV2Api
+	certificateAuthorities certificateauthorityv2.CertificateAuthoritiesIamV2Api
+	certificatePools       certificateauthorityv2.CertificateIdentityPoolsIamV2Api
+	environments           orgv2.EnvironmentsOrgV2Api
+	groupMappings          ssov2.GroupMappingsIamV2SsoApi
+	identityPools          identityproviderv2.IdentityPoolsIamV2Api
+	identityProviders      identityproviderv2.IdentityProvidersIamV2Api
+	invitations            iamv2.InvitationsIamV2Api
+	ipFilters              ipfilteringv2.IPFiltersIamV2Api
+	ipFilterSummaries      ipfilteringv2.IPFilterSummariesIamV2Api
+	ipGroups               ipfilteringv2.IPGroupsIamV2Api
+	oauthTokens            stsv1.OAuthTokensStsV1Api
+	organizations          orgv2.OrganizationsOrgV2Api
+	quotas                 quotav1.AppliedQuotasServiceQuotaV1Api
+	roleBindings           mdsv2.RoleBindingsIamV2Api
+	scopes                 quotav1.ScopesServiceQuotaV1Api
+	serviceAccounts        iamv2.ServiceAccountsIamV2Api
+	users                  iamv2.UsersIamV2Api
+	integrationsV1         pimv1.IntegrationsPimV1Api
+	integrationsV2         pimv2.IntegrationsPimV2Api
 }
 
 // as returns a client with the key; an empty one sends no credentials.
@@ -57,6 +60,8 @@ func (w *world) as(key, secret string) *client {
 	org.Servers[0].URL, org.HTTPClient = w.URL, transport
 	iam := iamv2.NewConfiguration()
 	iam.Servers[0].URL, iam.HTTPClient = w.URL, transport
+	authority := certificateauthorityv2.NewConfiguration()
+	authority.Servers[0].URL, authority.HTTPClient = w.URL, transport
 	filtering := ipfilteringv2.NewConfiguration()
 	filtering.Servers[0].URL, filtering.HTTPClient = w.URL, transport
 	keys := apikeysv2.NewConfiguration()
@@ -81,6 +86,7 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, orgv2.ContextBasicAuth, orgv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, iamv2.ContextBasicAuth, iamv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ipfilteringv2.ContextBasicAuth, ipfilteringv2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, certificateauthorityv2.ContextBasicAuth, certificateauthorityv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, apikeysv2.ContextBasicAuth, apikeysv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, mdsv2.ContextBasicAuth, mdsv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, pimv1.ContextBasicAuth, pimv1.BasicAuth{UserName: key, Password: secret})
@@ -89,28 +95,31 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, identityproviderv2.ContextBasicAuth, identityproviderv2.BasicAuth{UserName: key, Password: secret})
 	}
+	authorityClient := certificateauthorityv2.NewAPIClient(authority)
 	providerClient := identityproviderv2.NewAPIClient(provider)
 	orgClient, iamClient, quotaClient, filteringClient := orgv2.NewAPIClient(org), iamv2.NewAPIClient(iam), quotav1.NewAPIClient(quota), ipfilteringv2.NewAPIClient(filtering)
 	return &client{
-		ctx:               ctx,
-		apiKeys:           apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
-		environments:      orgClient.EnvironmentsOrgV2Api,
-		groupMappings:     ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
-		identityPools:     providerClient.IdentityPoolsIamV2Api,
-		identityProviders: providerClient.IdentityProvidersIamV2Api,
-		invitations:       iamClient.InvitationsIamV2Api,
-		ipFilters:         filteringClient.IPFiltersIamV2Api,
-		ipFilterSummaries: filteringClient.IPFilterSummariesIamV2Api,
-		ipGroups:          filteringClient.IPGroupsIamV2Api,
-		oauthTokens:       stsv1.NewAPIClient(sts).OAuthTokensStsV1Api,
-		organizations:     orgClient.OrganizationsOrgV2Api,
-		quotas:            quotaClient.AppliedQuotasServiceQuotaV1Api,
-		roleBindings:      mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
-		scopes:            quotaClient.ScopesServiceQuotaV1Api,
-		serviceAccounts:   iamClient.ServiceAccountsIamV2Api,
-		users:             iamClient.UsersIamV2Api,
-		integrationsV1:    pimv1.NewAPIClient(integrationsV1).IntegrationsPimV1Api,
-		integrationsV2:    pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,
+		ctx:                    ctx,
+		apiKeys:                apikeysv2.NewAPIClient(keys).APIKeysIamV2Api,
+		certificateAuthorities: authorityClient.CertificateAuthoritiesIamV2Api,
+		certificatePools:       authorityClient.CertificateIdentityPoolsIamV2Api,
+		environments:           orgClient.EnvironmentsOrgV2Api,
+		groupMappings:          ssov2.NewAPIClient(sso).GroupMappingsIamV2SsoApi,
+		identityPools:          providerClient.IdentityPoolsIamV2Api,
+		identityProviders:      providerClient.IdentityProvidersIamV2Api,
+		invitations:            iamClient.InvitationsIamV2Api,
+		ipFilters:              filteringClient.IPFiltersIamV2Api,
+		ipFilterSummaries:      filteringClient.IPFilterSummariesIamV2Api,
+		ipGroups:               filteringClient.IPGroupsIamV2Api,
+		oauthTokens:            stsv1.NewAPIClient(sts).OAuthTokensStsV1Api,
+		organizations:          orgClient.OrganizationsOrgV2Api,
+		quotas:                 quotaClient.AppliedQuotasServiceQuotaV1Api,
+		roleBindings:           mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
+		scopes:                 quotaClient.ScopesServiceQuotaV1Api,
+		serviceAccounts:        iamClient.ServiceAccountsIamV2Api,
+		users:                  iamClient.UsersIamV2Api,
+		integrationsV1:         pimv1.NewAPIClient(integrationsV1).IntegrationsPimV1Api,
+		integrationsV2:         pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,
 	}
 }
 

@@ -27,6 +27,8 @@ var subjects = []struct {
 	{"ApiKeys", testAPIKeys},
 	{"ApiKeyFilters", testAPIKeyFilters},
 	{"ApiKeyOwners", testAPIKeyOwners},
+	{"CertificateAuthorities", testCertificateAuthorities},
+	{"CertificatePools", testCertificatePools},
 	{"Environments", testEnvironments},
 	{"Errors", testErrors},
 	{"Forbidden", testForbidden},
