@@ -305,10 +305,47 @@ type Store interface {
 	// The returned function ends it and waits for a call under way; f must not
 	// call it.
 	Hear(f func(text string)) (stop func())
+	// Snapshot runs fn over the database as it is at one moment, whatever others
+	// write meanwhile. fn must not write and must not keep the Snapshot. While it
+	// runs on SQLite, the write-ahead log grows.
+	Snapshot(ctx context.Context, fn func(Snapshot) error) error
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for transactions under way and closes the database.
 	Close() error
+}
+
+// Snapshot is for those who look at all that there is.
+type Snapshot interface {
+	Reader
+	// Inspect returns every row after the number, of all organizations and
+	// kinds, deleted ones too, in the order of Seq, at most limit of them.
+	Inspect(ctx context.Context, after int64, limit int) ([]Inspected, error)
+	// Dangling returns references of live rows to a row that is not there or in
+	// another organization, at most limit of them.
+	Dangling(ctx context.Context, limit int) ([]Reference, error)
+	// Log returns the events after the number in the order of Seq, at most limit
+	// of them.
+	Log(ctx context.Context, after int64, limit int) ([]Event, error)
+	// Damage returns what is wrong with the database as such, in words: what it
+	// finds itself, and what Tx can never have written.
+	Damage(ctx context.Context) ([]string, error)
+}
+
+// Inspected is a row as it lies in the database.
+type Inspected struct {
+	Row
+	// Deleted says that it is there for its ID alone.
+	Deleted bool
+	// Entries are in no particular order.
+	Entries []Entry
+}
+
+// Reference is an entry that refers to another row.
+type Reference struct {
+	From  Key
+	Field string
+	To    Key
 }
 
 // Change tells of rows that were inserted, updated or deleted. Settings do not

@@ -35,6 +35,9 @@ type dialect struct {
 	lateEvents bool
 	// slots is the number of rows that an organization's counter is spread over.
 	slots int
+	// damage is the statement by which the database looks at itself, whose rows
+	// tell what is wrong unless they are sound; "" where there is none.
+	damage, sound string
 	// limitBranches gives each branch of a UNION the limit of the whole.
 	limitBranches bool
 }
@@ -70,6 +73,7 @@ var sqliteDialect = dialect{
 	},
 	eventBatch: 16, // each number of events is a statement that stays prepared
 	slots:      1,
+	damage:     "PRAGMA integrity_check", sound: "ok",
 }
 
 var postgresDialect = dialect{

@@ -12,6 +12,7 @@ import (
 const (
 	eventsSQL         = "SELECT seq, org, at, body FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"
 	eventsBackwardSQL = "SELECT seq, org, at, body FROM events WHERE seq < $1 AND seq <= $2 ORDER BY seq DESC LIMIT $3"
+	logSQL            = "SELECT seq, org, at, body FROM events WHERE seq > $1 ORDER BY seq LIMIT $2"
 	eventSizesSQL     = "SELECT seq, at, length(body) FROM events WHERE seq > $1 ORDER BY seq LIMIT $2"
 	removeEventsSQL   = "DELETE FROM events WHERE seq <= $1"
 
@@ -118,14 +119,9 @@ func (s *db) Events(ctx context.Context, q store.EventQuery) ([]store.Event, err
 	err = s.backend.read(ctx, func(c conn) error {
 		events = nil
 		return c.query(ctx, sql, []any{q.After, last, int64(q.Limit)}, func(scan func(...any) error) error {
-			var e store.Event
-			var at int64
-			if err := scan(&e.Seq, &e.Org, &at, &e.Body); err != nil {
-				return err
-			}
-			e.At = time.UnixMicro(at).UTC()
+			e, err := scanEvent(scan)
 			events = append(events, e)
-			return nil
+			return err
 		})
 	})
 	if err != nil {

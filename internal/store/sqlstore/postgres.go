@@ -85,6 +85,19 @@ func (b *postgresBackend) read(_ context.Context, fn func(conn) error) error {
 	return fn(postgresConn{b.pool})
 }
 
+func (b *postgresBackend) snapshot(ctx context.Context, fn func(conn) error) error {
+	t, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return postgresError(ctx, err)
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+		defer cancel()
+		_ = t.Rollback(end) // there is nothing to keep
+	}()
+	return fn(postgresConn{t})
+}
+
 func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error {
 	for try := 1; ; try++ {
 		err := b.once(ctx, fn)

@@ -101,6 +101,22 @@ func (b *sqliteBackend) read(ctx context.Context, fn func(conn) error) error {
 	}
 }
 
+// snapshot has a connection of its own: it may take long, and requests need the
+// others.
+func (b *sqliteBackend) snapshot(ctx context.Context, fn func(conn) error) (err error) {
+	c, err := openSQLiteConn(b.path, sqlite.OpenReadWrite, readerCacheKiB, "query_only = ON")
+	if err != nil {
+		return err
+	}
+	c.interruptible = true
+	defer func() { err = errors.Join(err, c.close()) }()
+	// The first statement that reads takes the moment.
+	if _, err := c.exec(ctx, "BEGIN", nil); err != nil {
+		return err
+	}
+	return fn(c)
+}
+
 func (b *sqliteBackend) update(ctx context.Context, fn func(conn) error) error {
 	return b.writer.update(ctx, fn)
 }

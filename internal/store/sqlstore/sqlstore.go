@@ -74,6 +74,8 @@ type conn interface {
 type backend interface {
 	// read lends a connection for one statement outside any transaction.
 	read(ctx context.Context, fn func(conn) error) error
+	// snapshot lends a connection that sees the database as it is at one moment.
+	snapshot(ctx context.Context, fn func(conn) error) error
 	// update runs fn in a transaction and returns once that is durable.
 	update(ctx context.Context, fn func(conn) error) error
 	// announce, called at the end of a transaction, lets other processes know

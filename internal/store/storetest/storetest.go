@@ -88,6 +88,12 @@ var tests = []struct {
 	{"EventsFollowLocks", eventsFollowLocks},
 	{"EventsAreComplete", eventsAreComplete},
 
+	{"SnapshotIsOneMoment", snapshotIsOneMoment},
+	{"SnapshotShowsAll", snapshotShowsAll},
+	{"SnapshotLimits", snapshotLimits},
+	{"SnapshotHoldsNobodyUp", snapshotHoldsNobodyUp},
+	{"ReferencesStayInTheirOrganization", referencesStayInTheirOrganization},
+
 	{"ToldBeforeReturn", toldBeforeReturn},
 	{"RolledBackIsNotTold", rolledBackIsNotTold},
 	{"ManyChanges", manyChanges},
