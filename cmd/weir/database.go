@@ -24,11 +24,20 @@ import (
 func openStore(cmd *cobra.Command, k *koanf.Koanf, log *slog.Logger) (store.Store, error) {
 	if k.String(databaseURL) == "" {
 		// Opening would make an empty database where there is none.
-		if _, err := os.Stat(filepath.Join(k.String(dataDir), sqlstore.FileName)); err != nil {
-			return nil, errNoDatabase
+		if err := hasDatabase(k.String(dataDir)); err != nil {
+			return nil, err
 		}
 	}
 	return server.OpenStore(cmd.Context(), k.String(databaseURL), k.String(dataDir), log)
+}
+
+// hasDatabase returns an error where there is no embedded database in the
+// directory.
+func hasDatabase(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, sqlstore.FileName)); err != nil {
+		return errNoDatabase
+	}
+	return nil
 }
 
 // openEngine opens the database as openStore does. The engine's Store is to be

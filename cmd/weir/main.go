@@ -41,7 +41,9 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	c.AddCommand(auditCommand(), configCommand(), ipFiltersCommand(), keysCommand(), partnersCommand(), quotasCommand(), serveCommand(), ssoCommand(), usersCommand(), versionCommand())
+	c.AddCommand(
+		auditCommand(), backupCommand(), configCommand(), ipFiltersCommand(), keysCommand(), partnersCommand(), quotasCommand(),
+		restoreCommand(), serveCommand(), ssoCommand(), usersCommand(), verifyCommand(), versionCommand())
 	return c
 }
 

@@ -241,40 +241,6 @@ func (e *Engine) CountQuotas(ctx context.Context) error {
 	})
 }
 
-// Miscount is a counter that is not what the objects come to.
-type Miscount struct {
-	store.Counter
-	Counted, Objects int64
-}
-
-// VerifyQuotas counts all objects anew and returns the counters that disagree,
-// in no order: none, unless something went wrong. While others write, the two
-// may differ by what they write.
-func (e *Engine) VerifyQuotas(ctx context.Context) ([]Miscount, error) {
-	var wrong []Miscount
-	for _, q := range e.Quotas() {
-		objects, err := e.recount(ctx, e.Store, q)
-		if err != nil {
-			return nil, err
-		}
-		counted, err := e.Store.CountersNamed(ctx, q.Code)
-		if err != nil {
-			return nil, err
-		}
-		for c, n := range counted {
-			if n != objects[c] {
-				wrong = append(wrong, Miscount{c, n, objects[c]})
-			}
-		}
-		for c, n := range objects {
-			if _, known := counted[c]; !known {
-				wrong = append(wrong, Miscount{c, 0, n})
-			}
-		}
-	}
-	return wrong, nil
-}
-
 // recount reads all objects of the kinds with the quota, in every organization.
 func (e *Engine) recount(ctx context.Context, r store.Reader, q *Quota) (map[store.Counter]int64, error) {
 	const page = 1000

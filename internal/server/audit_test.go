@@ -113,6 +113,7 @@ func auditAgrees(t *testing.T, w *enginetest.World) {
 		rebuilt.Apply(t, e)
 	}
 	compareStates(t, rebuilt, stored(t, w.Engine.Store, w.Engine.Kinds, w.URL))
+	verify(t, w.Engine)
 }
 
 func compareStates(t *testing.T, rebuilt, stored audittest.State) {

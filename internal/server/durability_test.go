@@ -347,7 +347,7 @@ func checkSurvival(t *testing.T, work []*writer, dir, databaseURL string) {
 	}
 	checkCounts(t, work, accounts, keys)
 	checkBindings(t, work, dir, databaseURL)
-	checkQuotas(t, dir, databaseURL)
+	verifyDatabase(t, dir, databaseURL)
 	checkAudit(t, work, dir, databaseURL)
 }
 

@@ -296,7 +296,7 @@ func TestKinds(t *testing.T) {
 				enginetest.Run(t, w, k, spec)
 			})
 		}
-		verifyQuotas(t, w.Engine)
+		verify(t, w.Engine)
 	})
 }
 

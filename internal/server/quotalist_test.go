@@ -166,7 +166,7 @@ func TestQuotasOfEnvironments(t *testing.T) {
 		}
 		s.admin.Do(t, http.MethodPatch, path+"/"+there[0], map[string]any{"size": "small"}).Want(t, http.StatusOK)
 		s.admin.Do(t, http.MethodPatch, path+"/"+there[2], map[string]any{"size": "large"}).Want(t, http.StatusOK)
-		verifyQuotas(t, w.Engine)
+		verify(t, w.Engine)
 
 		usage := func(c *enginetest.Client, query string) map[string]any {
 			t.Helper()
@@ -219,7 +219,7 @@ func TestQuotasOfEnvironments(t *testing.T) {
 		if all := usage(s.admin, ""); len(rest) != len(all)+1-2 {
 			t.Errorf("after a page of two, and without one of its environments, %d follow of %d", len(rest), len(all))
 		}
-		verifyQuotas(t, w.Engine)
+		verify(t, w.Engine)
 	})
 }
 
@@ -235,6 +235,6 @@ func TestQuotasOfMadeUpKinds(t *testing.T) {
 				return map[string]any{"size": "large", "environment": map[string]any{"id": create(t, c, environments, map[string]any{"display_name": fmt.Sprint(n)})}}
 			},
 		})
-		verifyQuotas(t, w.Engine)
+		verify(t, w.Engine)
 	})
 }

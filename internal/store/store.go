@@ -321,9 +321,9 @@ type Snapshot interface {
 	// Inspect returns every row after the number, of all organizations and
 	// kinds, deleted ones too, in the order of Seq, at most limit of them.
 	Inspect(ctx context.Context, after int64, limit int) ([]Inspected, error)
-	// Dangling returns references of live rows to a row that is not there or in
-	// another organization, at most limit of them.
-	Dangling(ctx context.Context, limit int) ([]Reference, error)
+	// Dangling returns references of live rows to a row of one of the kinds that
+	// is not there or in another organization, at most limit of them.
+	Dangling(ctx context.Context, kinds []string, limit int) ([]Reference, error)
 	// Log returns the events after the number in the order of Seq, at most limit
 	// of them.
 	Log(ctx context.Context, after int64, limit int) ([]Event, error)

@@ -15,8 +15,7 @@ const (
 
 	danglingSQL = "SELECT o.kind, o.id, e.field, e.target, e.value FROM entries e CROSS JOIN objects o" +
 		" WHERE e.target <> '' AND o.seq = e.seq AND NOT EXISTS" +
-		" (SELECT 1 FROM objects t WHERE t.kind = e.target AND t.id = e.value AND t.deleted IS NULL AND t.org = o.org)" +
-		" ORDER BY e.seq LIMIT $1"
+		" (SELECT 1 FROM objects t WHERE t.kind = e.target AND t.id = e.value AND t.deleted IS NULL AND t.org = o.org)"
 )
 
 // mostDamage bounds what Damage tells of each sort.
@@ -85,12 +84,13 @@ func (s snapshot) Inspect(ctx context.Context, after int64, limit int) ([]store.
 	return rows, err
 }
 
-func (s snapshot) Dangling(ctx context.Context, limit int) ([]store.Reference, error) {
+func (s snapshot) Dangling(ctx context.Context, kinds []string, limit int) ([]store.Reference, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("store: dangling limit is %d, it must be at least 1", limit)
 	}
 	var refs []store.Reference
-	err := s.conn.query(ctx, danglingSQL, []any{int64(limit)}, func(scan func(...any) error) error {
+	sql := danglingSQL + " AND " + s.dialect.anyOf("e.target", "$2") + " ORDER BY e.seq LIMIT $1"
+	err := s.conn.query(ctx, sql, []any{int64(limit), s.dialect.list(kinds)}, func(scan func(...any) error) error {
 		var r store.Reference
 		if err := scan(&r.From.Kind, &r.From.ID, &r.Field, &r.To.Kind, &r.To.ID); err != nil {
 			return err
