@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,7 @@ type writer struct {
 	count    int
 	acked    int
 	// requests are the IDs of the changes that were acknowledged.
+	mu       sync.Mutex
 	requests []string
 }
 
@@ -122,7 +124,9 @@ func (w *writer) do(key [2]string, method, path string, body any) (status int, r
 		return 0, "", false
 	}
 	if method != http.MethodGet && resp.StatusCode < 300 {
+		w.mu.Lock()
 		w.requests = append(w.requests, resp.Header.Get("X-Request-Id"))
+		w.mu.Unlock()
 	}
 	return resp.StatusCode, strings.ReplaceAll(string(read), w.url, ""), true
 }
@@ -259,17 +263,14 @@ func (w *writer) createKey(owner *subject) (bool, error) {
 	return true, unless(status == http.StatusAccepted && s.secret != "", "create key", status, raw)
 }
 
-func testKillUnderLoad(t *testing.T, weir, databaseURL string) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
-	p := launch(t, weir, dir, databaseURL).serving(t)
-	c := credentials(t, dir)
+// startWriters returns writers with the first key of a server, who have done
+// nothing yet.
+func startWriters(t *testing.T, url string, c map[string]string, seed uint64) []*writer {
+	t.Helper()
 	work := make([]*writer, writers)
 	for i := range work {
 		work[i] = &writer{
-			number: i, random: rand.New(rand.NewPCG(seed, uint64(i+1))), url: p.url,
+			number: i, random: rand.New(rand.NewPCG(seed, uint64(i+1))), url: url,
 			key:    [2]string{c["CONFLUENT_CLOUD_API_KEY"], c["CONFLUENT_CLOUD_API_SECRET"]},
 			client: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second},
 		}
@@ -281,6 +282,24 @@ func testKillUnderLoad(t *testing.T, weir, databaseURL string) {
 	for _, w := range work {
 		w.admin = text(raw, "spec.owner.id")
 	}
+	return work
+}
+
+// acknowledged returns the IDs of the changes that were acknowledged so far.
+func (w *writer) acknowledged() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.requests)
+}
+
+func testKillUnderLoad(t *testing.T, weir, databaseURL string) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	p := launch(t, weir, dir, databaseURL).serving(t)
+	c := credentials(t, dir)
+	work := startWriters(t, p.url, c, seed)
 	seen := &witness{rebuilt: audittest.State{}, told: map[string]bool{}, delivered: map[string]bool{}}
 	for round := range *killRounds {
 		var running sync.WaitGroup
