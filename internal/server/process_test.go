@@ -38,12 +38,13 @@ type process struct {
 }
 
 // launch starts the command on a data directory and does not wait for it.
-func launch(t *testing.T, weir, dir, databaseURL string) *process {
+func launch(t *testing.T, weir, dir, databaseURL string, more ...string) *process {
 	t.Helper()
 	args := []string{
 		"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--log-format", "json",
 		"--rate-limit-principal", "0", "--rate-limit-address", "0",
 	}
+	args = append(args, more...)
 	if databaseURL != "" {
 		args = append(args, "--database-url", databaseURL)
 	}
