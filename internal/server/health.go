@@ -3,11 +3,14 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/weirhq/weir/internal/store"
 )
 
 const pingTimeout = 2 * time.Second
@@ -28,10 +31,25 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := s.store.Ping(ctx); err != nil {
 		s.log.Warn("not ready", "cause", err.Error())
-		writeHealth(w, http.StatusServiceUnavailable, "unavailable", "the database does not answer")
+		writeHealth(w, http.StatusServiceUnavailable, "unavailable", whyNotReady(err))
 		return
 	}
 	writeHealth(w, http.StatusOK, "ready", "")
+}
+
+// whyNotReady says in words what keeps requests from being answered. The cause
+// itself, which may name hosts and files, is for the log.
+func whyNotReady(err error) string {
+	switch {
+	case errors.Is(err, store.ErrDiskFull):
+		return "the database takes no writes: its disk is full"
+	case errors.Is(err, store.ErrReadOnly):
+		return "the database takes no writes: it can only be read"
+	case errors.Is(err, store.ErrNoConnections):
+		return "the database has no connection left"
+	default:
+		return "the database does not answer"
+	}
 }
 
 func writeHealth(w http.ResponseWriter, status int, state, reason string) {

@@ -309,7 +309,8 @@ type Store interface {
 	// write meanwhile. fn must not write and must not keep the Snapshot. While it
 	// runs on SQLite, the write-ahead log grows.
 	Snapshot(ctx context.Context, fn func(Snapshot) error) error
-	// Ping reports whether the database answers.
+	// Ping reports whether the database answers and, from the first transaction
+	// that it refused until one succeeds, whether it takes writes.
 	Ping(ctx context.Context) error
 	// Close waits for transactions under way and closes the database.
 	Close() error
@@ -366,6 +367,13 @@ var ErrNotFound = errors.New("store: not found")
 // ErrUnavailable is wrapped by errors that mean that the database cannot be
 // reached or refuses work right now; trying again later may help.
 var ErrUnavailable = errors.New("store: database unavailable")
+
+// Reasons of ErrUnavailable, which they wrap, for those who tell the operator.
+var (
+	ErrDiskFull      = fmt.Errorf("%w: its disk is full", ErrUnavailable)
+	ErrReadOnly      = fmt.Errorf("%w: it can only be read", ErrUnavailable)
+	ErrNoConnections = fmt.Errorf("%w: it has no connection left", ErrUnavailable)
+)
 
 // ErrSchemaTooNew is wrapped by the error of opening a database that a newer
 // Weir has migrated.

@@ -28,6 +28,8 @@ const (
 	// endTimeout bounds COMMIT and ROLLBACK, which the end of the caller's
 	// context does not stop.
 	endTimeout = 30 * time.Second
+	// acquireTimeout is how long a statement waits for one of the connections.
+	acquireTimeout = 5 * time.Second
 )
 
 // postgresBackend leaves concurrency to the server: READ COMMITTED, and the
@@ -40,6 +42,7 @@ type postgresBackend struct {
 	instance atomic.Pointer[string]
 	// stopListening ends the listener, if there is one, and waits for it.
 	stopListening func()
+	gate          *gate
 }
 
 // OpenPostgres connects to the database at the URL and brings its schema up to
@@ -57,6 +60,7 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	b := &postgresBackend{pool: pool, log: opts.logger(), committed: opts.committed, stopListening: func() {}}
+	b.gate = newGate(pool.Config().ConnConfig, pool.Reset, opts.logger())
 	b.renewInstance()
 	return newDB(&postgresDialect, b, opts), nil
 }
@@ -81,12 +85,42 @@ func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return pool, postgresError(ctx, err)
 }
 
-func (b *postgresBackend) read(_ context.Context, fn func(conn) error) error {
-	return fn(postgresConn{b.pool})
+func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
+	c, err := b.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	return fn(postgresConn{c})
+}
+
+// acquire takes a connection, which is to be released. It gives up at once while
+// the server is known not to answer, and after a while in any case, so that
+// requests do not pile up behind it.
+func (b *postgresBackend) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if err := b.gate.pass(); err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	c, err := b.pool.Acquire(wait)
+	if err == nil {
+		return c, nil
+	}
+	if ctx.Err() == nil && wait.Err() != nil {
+		b.gate.suspect()
+		return nil, fmt.Errorf("%w: none was free for %s: %w", store.ErrNoConnections, acquireTimeout, err)
+	}
+	return nil, postgresError(ctx, err)
 }
 
 func (b *postgresBackend) snapshot(ctx context.Context, fn func(conn) error) error {
-	t, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	c, err := b.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	t, err := c.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return postgresError(ctx, err)
 	}
@@ -120,7 +154,12 @@ func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error
 // once runs fn in one transaction. From COMMIT on the end of ctx stops nothing,
 // since the outcome would be unknown.
 func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) error {
-	t, err := b.pool.Begin(ctx)
+	c, err := b.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	t, err := c.Begin(ctx)
 	if err != nil {
 		return postgresError(ctx, err)
 	}
@@ -166,6 +205,7 @@ func rolledBack(err error) bool {
 
 func (b *postgresBackend) close() error {
 	b.stopListening()
+	b.gate.close()
 	b.pool.Close()
 	return nil
 }
@@ -218,8 +258,13 @@ func postgresError(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", errDuplicate, err)
 	case "40001", "40P01": // serialization_failure, deadlock_detected
 		return fmt.Errorf("%w: %w", errRetry, err)
-	case "25006", // read_only_sql_transaction: a standby, or a server set to read only
-		"55P03",          // lock_not_available
+	case "25006": // read_only_sql_transaction: a standby, or a server set to read only
+		return fmt.Errorf("%w: %w", store.ErrReadOnly, err)
+	case "53100": // disk_full
+		return fmt.Errorf("%w: %w", store.ErrDiskFull, err)
+	case "53300": // too_many_connections
+		return fmt.Errorf("%w: %w", store.ErrNoConnections, err)
+	case "55P03", // lock_not_available
 		"57014",          // query_canceled, by a timeout of the server
 		"57P01", "57P02", // admin_shutdown, crash_shutdown
 		"57P03", "57P05": // cannot_connect_now, idle_session_timeout
@@ -229,7 +274,7 @@ func postgresError(ctx context.Context, err error) error {
 	case "08", // connection exception
 		"28", // invalid authorization: the password was changed
 		"3D", // the database is not there
-		"53", // insufficient resources: disk full, out of memory, too many connections
+		"53", // insufficient resources
 		"58": // system error
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}

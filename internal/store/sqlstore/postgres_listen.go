@@ -105,7 +105,7 @@ func (b *postgresBackend) follow(f *feed) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	b.stopListening = func() { cancel(); <-done }
-	l := &listener{config: b.pool.Config().ConnConfig, instance: &b.instance, feed: f, log: b.log}
+	l := &listener{config: b.pool.Config().ConnConfig, instance: &b.instance, feed: f, log: b.log, lost: b.gate.suspect}
 	go func() {
 		defer close(done)
 		l.run(ctx)
@@ -120,6 +120,8 @@ type listener struct {
 	instance *atomic.Pointer[string]
 	feed     *feed
 	log      *slog.Logger
+	// lost is called when the connection is, and when there is no other one.
+	lost func()
 }
 
 func (l *listener) run(ctx context.Context) {
@@ -131,6 +133,7 @@ func (l *listener) run(ctx context.Context) {
 		err := l.listen(ctx, c)
 		c.close()
 		if ctx.Err() == nil {
+			l.lost()
 			l.warn(err)
 		}
 	}
@@ -169,6 +172,7 @@ func (l *listener) connect(ctx context.Context, warn bool) *listenerConn {
 		if err == nil {
 			return c
 		}
+		l.lost()
 		if warn && ctx.Err() == nil {
 			l.warn(err)
 			warn = false

@@ -158,7 +158,11 @@ func sqliteError(err error) error {
 		return fmt.Errorf("%w: %w", errDuplicate, err)
 	default:
 		switch code.ToPrimary() {
-		case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultProtocol, sqlite.ResultFull, sqlite.ResultReadOnly,
+		case sqlite.ResultFull:
+			return fmt.Errorf("%w: %w", store.ErrDiskFull, err)
+		case sqlite.ResultReadOnly:
+			return fmt.Errorf("%w: %w", store.ErrReadOnly, err)
+		case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultProtocol,
 			sqlite.ResultIOErr, sqlite.ResultCantOpen, sqlite.ResultNoMem, sqlite.ResultPerm, sqlite.ResultAuth:
 			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/store"
@@ -111,6 +112,8 @@ type db struct {
 	feed    *feed
 	follow  sync.Once
 	events  watermark
+	// refused is whether the database refused the last transaction.
+	refused atomic.Bool
 }
 
 func newDB(d *dialect, b backend, opts Options) *db {
@@ -192,10 +195,31 @@ func (s *db) Limits(ctx context.Context, org string) (limits map[string]int64, e
 }
 
 func (s *db) Ping(ctx context.Context) error {
+	if s.refused.Load() {
+		return s.settle(s.backend.update(ctx, func(c conn) error {
+			_, err := c.exec(ctx, rewriteSQL, nil)
+			return err
+		}))
+	}
 	return s.backend.read(ctx, func(c conn) error {
 		_, err := c.exec(ctx, pingSQL, nil)
 		return err
 	})
+}
+
+// settle notes what the outcome of a transaction says of the database, and
+// returns it.
+func (s *db) settle(err error) error {
+	switch {
+	case err == nil:
+		// A load is cheaper than a store where many write.
+		if s.refused.Load() {
+			s.refused.Store(false)
+		}
+	case errors.Is(err, store.ErrUnavailable):
+		s.refused.Store(true)
+	}
+	return err
 }
 
 func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
@@ -225,7 +249,7 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err == nil || errors.Is(err, errOutcomeUnknown) {
 		s.feed.tell(written.Change)
 	}
-	return err
+	return s.settle(err)
 }
 
 func (s *db) Tell(ctx context.Context, text string) error {
