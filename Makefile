@@ -75,6 +75,17 @@ test-terraform: ## Run Terraform's official provider against Weir
 test-cli: ## Run the vendor's CLI against Weir
 	(cd e2e && WEIR_REQUIRE_CLI=$(if $(OPTIONAL),,1) $(GO) test -v ./cli/... | eval "$$summary")
 
+# Each drill takes less than five minutes.
+DRILL := $(GO) test -v -timeout 6m ./internal/server
+
+.PHONY: drill
+drill: deps ## Run the long drills: kills, cuts, full disks (Linux; as root, since it mounts small disks)
+	$(DRILL) -run '^TestKill$$/^UnderLoad$$/^SQLite$$' -kill-rounds 200 | eval "$$summary"
+	$(DRILL) -run '^TestKill$$/^UnderLoad$$/^PostgreSQL$$' -kill-rounds 200 | eval "$$summary"
+	$(DRILL) -run '^TestCut$$' -cut-images 150 | eval "$$summary"
+	$(DRILL) -run '^TestReplicasAreKilled$$' -replica-time 3m | eval "$$summary"
+	$(DRILL) -tags drill -run '^TestDrill' | eval "$$summary"
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@for package in $$($(GO) list ./...); do

@@ -145,13 +145,9 @@ func createSQLiteFile(dir, path string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
 	}
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("open database: %w", err)
-	}
 	// The file is made under another name and then linked: closing a file that
-	// SQLite has open elsewhere in this process would drop SQLite's locks.
+	// SQLite has open elsewhere in this process would drop SQLite's locks. Where
+	// it is there already, SQLite must be able to make others beside it.
 	temp, err := os.CreateTemp(dir, ".weir-*.tmp")
 	if err != nil {
 		return fmt.Errorf("data directory %s must be writable: %w", dir, err)
@@ -159,6 +155,11 @@ func createSQLiteFile(dir, path string) error {
 	defer func() { _ = os.Remove(temp.Name()) }() // gone already when all went well
 	if err := temp.Close(); err != nil {
 		return fmt.Errorf("create database: %w", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("open database: %w", err)
 	}
 	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create database: %w", err)

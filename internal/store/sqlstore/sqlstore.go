@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/weirhq/weir/internal/store"
@@ -112,9 +113,19 @@ type db struct {
 	feed    *feed
 	follow  sync.Once
 	events  watermark
-	// refused is whether the database refused the last transaction.
-	refused atomic.Bool
+	// refused is how the database refused the last transaction, or nil.
+	refused atomic.Pointer[refusal]
 }
+
+// refusal is that the database took no transaction.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+// doubt is how long after a refusal a write that changes nothing proves nothing:
+// on a disk that is nearly full small ones go on.
+const doubt = 5 * time.Second
 
 func newDB(d *dialect, b backend, opts Options) *db {
 	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
@@ -195,7 +206,9 @@ func (s *db) Limits(ctx context.Context, org string) (limits map[string]int64, e
 }
 
 func (s *db) Ping(ctx context.Context) error {
-	if s.refused.Load() {
+	if r := s.refused.Load(); r != nil && time.Since(r.at) < doubt {
+		return r.err
+	} else if r != nil {
 		return s.settle(s.backend.update(ctx, func(c conn) error {
 			_, err := c.exec(ctx, rewriteSQL, nil)
 			return err
@@ -213,11 +226,11 @@ func (s *db) settle(err error) error {
 	switch {
 	case err == nil:
 		// A load is cheaper than a store where many write.
-		if s.refused.Load() {
-			s.refused.Store(false)
+		if s.refused.Load() != nil {
+			s.refused.Store(nil)
 		}
 	case errors.Is(err, store.ErrUnavailable):
-		s.refused.Store(true)
+		s.refused.Store(&refusal{err, time.Now()})
 	}
 	return err
 }
