@@ -46,6 +46,25 @@ from the next write on, on every replica. What there is above it stays.`,
 			})
 		},
 	}
+	recount := &cobra.Command{
+		Use: "recount", Short: "Count everything anew, for every organization", Args: cobra.NoArgs,
+		Long: `Count everything anew, for every organization, while servers may run. It is for the end of an
+upgrade in which older servers went on writing, which do not count for quotas that are new.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := openEngine(cmd)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = e.Store.Close() }()
+			if err := e.RecountQuotas(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "Counted for %d quotas\n", len(e.Quotas()))
+			return nil
+		},
+	}
+	storeFlags(recount.Flags())
+	c.AddCommand(recount)
 	for _, command := range []*cobra.Command{list, set, reset} {
 		storeFlags(command.Flags())
 		command.Flags().String("organization", "", "`ID` of the organization; the first one by default")

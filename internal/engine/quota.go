@@ -205,8 +205,8 @@ const settingCounted = "counted:"
 // has learned since. From then on the counters follow what is written. It must
 // be done before anything is written; replicas that start together take turns.
 //
-// What an older program, which does not know the quota, writes at the same time
-// or later is not counted.
+// What an older program, which does not know the quota, writes later is not
+// counted: RecountQuotas is for when the last one is gone.
 func (e *Engine) CountQuotas(ctx context.Context) error {
 	var missing []*Quota
 	for _, q := range e.Quotas() {
@@ -229,16 +229,41 @@ func (e *Engine) CountQuotas(ctx context.Context) error {
 			if !first {
 				continue
 			}
-			values, err := e.recount(ctx, tx, q)
-			if err == nil {
-				err = tx.SetCounters(ctx, q.Code, values)
-			}
-			if err != nil {
-				return fmt.Errorf("count for the quota %s: %w", q.Code, err)
+			if err := e.count(ctx, tx, q); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// RecountQuotas counts the objects of all quotas anew, while others may write,
+// who wait for it.
+func (e *Engine) RecountQuotas(ctx context.Context) error {
+	return e.Store.Update(ctx, func(tx store.Tx) error {
+		for _, q := range e.Quotas() {
+			if err := e.count(ctx, tx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// count sets the counters of a quota to what the objects come to.
+func (e *Engine) count(ctx context.Context, tx store.Tx, q *Quota) error {
+	err := tx.HoldCounters(ctx)
+	if err != nil {
+		return err
+	}
+	values, err := e.recount(ctx, tx, q)
+	if err == nil {
+		err = tx.SetCounters(ctx, q.Code, values)
+	}
+	if err != nil {
+		return fmt.Errorf("count for the quota %s: %w", q.Code, err)
+	}
+	return nil
 }
 
 // recount reads all objects of the kinds with the quota, in every organization.

@@ -508,3 +508,44 @@ func TestQuotaOnAnOldDatabase(t *testing.T) {
 		})
 	}
 }
+
+// Counters that are off are right again after a recount, also while others make
+// and delete what is counted.
+func TestRecountQuotas(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		_, w := start(t, databaseURL)
+		admin := w.Client(w.Admin)
+		if err := w.Engine.Store.Update(t.Context(), func(tx store.Tx) error {
+			return tx.SetCounters(t.Context(), maxEnvironments, map[store.Counter]int64{{Org: w.Admin.Organization, Name: maxEnvironments}: 7})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if wrong := problems(t, w.Engine); len(wrong) != 1 {
+			t.Errorf("a counter that is off: %q", wrong)
+		}
+		stop := make(chan struct{})
+		var others sync.WaitGroup
+		for i := range 4 {
+			others.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					id := create(t, admin, environments, map[string]any{"display_name": fmt.Sprint("e ", i)})
+					admin.Do(t, http.MethodDelete, environments+"/"+id, nil)
+				}
+			})
+		}
+		for range 5 {
+			if err := w.Engine.RecountQuotas(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		close(stop)
+		others.Wait()
+		verify(t, w.Engine)
+	})
+}

@@ -244,8 +244,13 @@ type Tx interface {
 	Tally(row Key, before, after []Share)
 	// Overdraw lets this transaction go beyond limits. It counts all the same.
 	Overdraw()
+	// HoldCounters keeps all other transactions from changing counters until this
+	// one ends: what was counted by then is there to be read, and what is written
+	// meanwhile is counted afterwards.
+	HoldCounters(ctx context.Context) error
 	// SetCounters makes the values given the only ones of the counters with the
-	// name, in every organization. Nobody else may change these at that time.
+	// name, in every organization. Nobody else may change these at that time
+	// (HoldCounters).
 	SetCounters(ctx context.Context, name string, values map[Counter]int64) error
 	// PutLimit sets the limit of the organization's counters with the name, from
 	// the next transaction on that asks.

@@ -273,6 +273,14 @@ func (t *tx) makeSlots(ctx context.Context, c store.Counter) error {
 	return nil
 }
 
+func (t *tx) HoldCounters(ctx context.Context) error {
+	if t.dialect.holdCounters == "" {
+		return nil
+	}
+	_, err := t.conn.exec(ctx, t.dialect.holdCounters, nil)
+	return err
+}
+
 func (t *tx) SetCounters(ctx context.Context, name string, values map[store.Counter]int64) error {
 	if _, err := t.conn.exec(ctx, clearCountersSQL, []any{name}); err != nil {
 		return err

@@ -35,6 +35,9 @@ type dialect struct {
 	lateEvents bool
 	// slots is the number of rows that an organization's counter is spread over.
 	slots int
+	// holdCounters is the statement that keeps others from changing counters; ""
+	// where there are no others.
+	holdCounters string
 	// damage is the statement by which the database looks at itself, whose rows
 	// tell what is wrong unless they are sound; "" where there is none.
 	damage, sound string
@@ -108,5 +111,6 @@ var postgresDialect = dialect{
 	lateEvents: true,
 
 	slots:         16,
+	holdCounters:  "LOCK TABLE counters IN EXCLUSIVE MODE",
 	limitBranches: true,
 }

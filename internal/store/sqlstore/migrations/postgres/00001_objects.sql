@@ -44,8 +44,3 @@ CREATE TABLE settings (
     name  text COLLATE "C" PRIMARY KEY,
     value bytea NOT NULL
 );
-
--- +goose Down
-DROP TABLE settings;
-DROP TABLE entries;
-DROP TABLE objects;

@@ -21,7 +21,3 @@ CREATE TABLE limits (
     value bigint NOT NULL,
     PRIMARY KEY (org, name)
 );
-
--- +goose Down
-DROP TABLE limits;
-DROP TABLE counters;

@@ -9,6 +9,3 @@ CREATE TABLE events (
     at   bigint NOT NULL,
     body bytea  NOT NULL
 );
-
--- +goose Down
-DROP TABLE events;

@@ -43,8 +43,3 @@ CREATE TABLE settings (
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
 ) WITHOUT ROWID;
-
--- +goose Down
-DROP TABLE settings;
-DROP TABLE entries;
-DROP TABLE objects;

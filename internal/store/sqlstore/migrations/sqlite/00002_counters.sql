@@ -19,7 +19,3 @@ CREATE TABLE limits (
     value INTEGER NOT NULL,
     PRIMARY KEY (org, name)
 ) WITHOUT ROWID;
-
--- +goose Down
-DROP TABLE limits;
-DROP TABLE counters;

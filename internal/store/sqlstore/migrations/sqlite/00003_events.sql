@@ -8,6 +8,3 @@ CREATE TABLE events (
     at   INTEGER NOT NULL,
     body BLOB    NOT NULL
 );
-
--- +goose Down
-DROP TABLE events;
