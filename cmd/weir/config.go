@@ -24,6 +24,7 @@ import (
 	"github.com/weirhq/weir/internal/bootstrap"
 	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/server"
+	"github.com/weirhq/weir/internal/tracing"
 )
 
 // Names of settings: as flags with two dashes, in the environment in upper
@@ -61,6 +62,8 @@ const (
 	auditCA            = "audit-ca"
 	auditHTTPBatch     = "audit-http-batch"
 	oauthAllowNetwork  = "oauth-allow-network"
+	traceEndpoint      = "trace-endpoint"
+	traceSample        = "trace-sample"
 	logFormat          = "log-format"
 	logLevel           = "log-level"
 
@@ -127,6 +130,8 @@ func serveFlags(f *pflag.FlagSet) {
 	f.Int(auditFileCount, 30, "how many full audit files are kept; 0 for all of them")
 	f.String(auditCA, "", "PEM `file` with the certificates that servers of audit sinks are trusted by; those of the system by default")
 	f.Bool(auditHTTPBatch, false, "send many events in one request to the HTTP endpoints of --audit-sink, as a CloudEvents batch")
+	f.String(traceEndpoint, "", "`URL` of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; without it there are no traces")
+	f.Float64(traceSample, 1, "part of the requests that are traced, from 0 to 1, where the client does not say whether this one is")
 	f.String(mailFrom, "", "`address` that mail is from, such as \"Weir <weir@example.com>\"; needed with --smtp-url")
 	f.StringSlice(oauthAllowNetwork, nil, "`CIDR` in which the keys of identity providers and lists of revoked certificates may be fetched, over plain HTTP too, beside public addresses over HTTPS; may be repeated. Without it, loopback while the server listens there and trusts no proxy")
 }
@@ -198,6 +203,8 @@ func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {
 			_, err = strconv.Atoi(text)
 		case "bool":
 			_, err = strconv.ParseBool(text)
+		case "float64":
+			_, err = strconv.ParseFloat(text, 64)
 		case "duration":
 			_, err = time.ParseDuration(text)
 		}
@@ -229,6 +236,7 @@ func serverConfig(k *koanf.Koanf) server.Config {
 			CAFile: k.String(auditCA), HTTPBatch: k.Bool(auditHTTPBatch),
 			Retain: delivery.Bounds{Age: k.Duration(auditRetention), Bytes: k.Int64(auditMaxSize) << 20},
 		},
+		Traces: tracing.Options{Endpoint: k.String(traceEndpoint), Sample: k.Float64(traceSample)},
 		Bootstrap: bootstrap.Options{
 			APIKey: k.String(bootstrapAPIKey), APISecret: k.String(bootstrapAPISecret),
 			Email: k.String(bootstrapEmail), Password: k.String(bootstrapPassword),
@@ -287,6 +295,7 @@ func configCommand() *cobra.Command {
 			}
 			settings[databaseURL] = maskURL(k.String(databaseURL))
 			settings[smtpURL] = maskURL(k.String(smtpURL))
+			settings[traceEndpoint] = maskSink(k.String(traceEndpoint))
 			var sinks []string
 			for _, sink := range several(k, auditSink) {
 				sinks = append(sinks, maskSink(sink))

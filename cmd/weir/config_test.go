@@ -134,6 +134,8 @@ rate-limit-address: 9
 concurrency-limit-principal: 10
 concurrency-limit-organization: 11
 concurrency-limit-address: 12
+trace-endpoint: http://127.0.0.1:4318
+trace-sample: 0.25
 bootstrap-password: password
 bootstrap-organization-id: org
 bootstrap-email: lost to the environment
@@ -145,6 +147,7 @@ bootstrap-email: lost to the environment
 	for got, want := range map[string]string{
 		c.DataDir: "/data", c.DatabaseURL: "postgres://db/weir", c.TLSCert: "cert.pem", c.TLSKey: "key.pem", fmt.Sprint(c.RateLimitPrincipal): "7",
 		fmt.Sprint(c.RateLimitOrganization): "8", fmt.Sprint(c.RateLimitAddress): "9", fmt.Sprint(c.ConcurrencyLimitPrincipal): "10",
+		c.Traces.Endpoint: "http://127.0.0.1:4318", fmt.Sprint(c.Traces.Sample): "0.25",
 		fmt.Sprint(c.ConcurrencyLimitOrganization): "11", fmt.Sprint(c.ConcurrencyLimitAddress): "12",
 		c.Bootstrap.APIKey: "key", c.Bootstrap.APISecret: "secret", c.Bootstrap.Email: "email", c.Bootstrap.Password: "password", c.Bootstrap.OrganizationID: "org",
 	} {
@@ -239,6 +242,9 @@ func TestValuesOfAWrongType(t *testing.T) {
 		"number in the environment": {map[string]string{"WEIR_RATE_LIMIT_PRINCIPAL": "many"}, "", rateLimitPrincipal},
 		"number with a unit":        {map[string]string{"WEIR_RATE_LIMIT_ADDRESS": "10/s"}, "", rateLimitAddress},
 		"bool in the environment":   {map[string]string{"WEIR_TLS_SELF_SIGNED": "on"}, "", tlsSelfSigned},
+		"part in words":             {map[string]string{"WEIR_TRACE_SAMPLE": "half"}, "", traceSample},
+		"part in percent":           {nil, "trace-sample: 50%", traceSample},
+		"part of more than all":     {nil, "trace-sample: 50", traceSample},
 		"number in the file":        {nil, "rate-limit-principal: many", rateLimitPrincipal},
 		"duration":                  {map[string]string{"WEIR_AUDIT_RETENTION": "30 days"}, "", auditRetention},
 		"size with a unit":          {nil, "audit-max-size: 1GiB", auditMaxSize},
@@ -372,6 +378,9 @@ func TestConfigMasksSecrets(t *testing.T) {
 		"token of an audit sink as a parameter": {nil, []string{"--audit-sink", "https://collector.example.com/events?key=" + password}},
 		"password of a Kafka audit sink":        {[]string{"WEIR_AUDIT_SINK=stdout:,kafka://weir:" + password + "@kafka.example.com:9092?tls=true&sasl=plain"}, nil},
 		"password of a sink with a mistake":     {nil, []string{"--audit-sink", "https://weir:100%" + password + "@collector.example.com/"}},
+		"password of the trace endpoint":        {nil, []string{"--trace-endpoint", "https://weir:" + password + "@traces.example.com"}},
+		"token of the trace endpoint":           {[]string{"WEIR_TRACE_ENDPOINT=https://" + password + "@traces.example.com/v1/traces"}, nil},
+		"password of a broken trace endpoint":   {nil, []string{"--trace-endpoint", "https://weir:100%" + password + "@traces.example.com"}},
 		"database password in a DSN":            {nil, []string{"--database-url", "host=db.example.com password=" + password}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -406,6 +415,8 @@ func TestTheMaskIsNoSecret(t *testing.T) {
 func TestConfigReportsMistakes(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
+		"--trace-endpoint":                    {"--trace-endpoint", "127.0.0.1:4318"},
+		"--trace-sample":                      {"--trace-sample", "2"},
 		"--audit-sink":                        {"--audit-sink", "syslog://host"},
 		"--audit-ca":                          {"--audit-ca", "missing.pem"},
 		"twice":                               {"--audit-sink", "stdout:", "--audit-sink", "stdout:"},

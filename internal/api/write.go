@@ -24,6 +24,8 @@ type ErrorWriter struct {
 	// Body makes the body of an answer, for APIs whose errors look otherwise;
 	// nil means the usual one.
 	Body func(e *Error) any
+	// Told, where set, is told the code of each error that is answered.
+	Told func(ctx context.Context, code *Code)
 }
 
 // failure is the body of every error: the errors list that each operation's
@@ -68,6 +70,9 @@ type failureEnvelope struct {
 // log alone.
 func (w ErrorWriter) Write(rw http.ResponseWriter, r *http.Request, err error) {
 	e := w.translate(r.Context(), err)
+	if w.Told != nil {
+		w.Told(r.Context(), e.Code)
+	}
 	requestID := RequestID(r.Context())
 	level := slog.LevelDebug
 	if e.Code.Status >= http.StatusInternalServerError && e.Code != NotImplemented && !(e.Code == Unavailable && errors.Is(e.Cause, context.Canceled)) {

@@ -45,6 +45,14 @@ func NewFetcher(networks []netip.Prefix) *Fetcher {
 	return f
 }
 
+// Through puts what around returns in the way of all requests. It is called
+// before the first one.
+func (f *Fetcher) Through(around func(http.RoundTripper) http.RoundTripper) {
+	for _, c := range []*http.Client{f.everywhere, f.near} {
+		c.Transport = around(c.Transport)
+	}
+}
+
 // Client returns a client with the same bounds, for other requests to an issuer:
 // answers longer than 256 KiB end in an error.
 func (f *Fetcher) Client() *http.Client {

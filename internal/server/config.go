@@ -15,6 +15,7 @@ import (
 	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/cloudaccess"
 	"github.com/weirhq/weir/internal/mail"
+	"github.com/weirhq/weir/internal/tracing"
 )
 
 // Config is what an operator sets. The zero value of a field is what its
@@ -76,6 +77,9 @@ type Config struct {
 	// Audit says where the audit log goes. DataDir and PublicURL in it are the
 	// server's own.
 	Audit delivery.Options
+	// Traces says where traces go, and of how many requests; without an endpoint
+	// there are none.
+	Traces tracing.Options
 
 	Bootstrap bootstrap.Options
 }
@@ -143,6 +147,9 @@ func (c Config) Check() error {
 		return fmt.Errorf("--audit-sink: %w", err)
 	}
 	if err := c.Audit.Check(); err != nil {
+		return err
+	}
+	if err := c.Traces.Check(); err != nil {
 		return err
 	}
 	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {

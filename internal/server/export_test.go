@@ -64,3 +64,6 @@ func (s *Server) UseCalls(calls ...*engine.Call) error {
 	s.engine = e
 	return nil
 }
+
+// Observe returns the store as a server without traces works with it.
+func Observe(database store.Store) store.Store { return (&Server{}).observe(database) }

@@ -47,6 +47,11 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(s.audit.Collectors()...)
+	if s.tracer != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "weir_trace_export_failures_total", Help: "Batches of spans that could not be sent to the collector.",
+		}, s.tracer.Failures))
+	}
 	return m
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func (s *Server) handler() (http.Handler, error) {
 		s.withSecureTransport,
 		s.withTimeout,
 		s.withPlainPath,
+	}
+	if s.tracer != nil {
+		layers = slices.Insert(layers, 2, s.withTrace) // inside of withLog, which has the record
 	}
 	h := routes
 	for i := len(layers) - 1; i >= 0; i-- {
@@ -156,8 +160,13 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, page http.Handler)
 
 // record is what the layers tell the log of a request.
 type record struct {
-	operation string
-	caller    *authn.Caller
+	// operation is the ID of what was asked for and route its path template.
+	operation, route string
+	caller           *authn.Caller
+	// code is the code of the error that was answered, or "".
+	code string
+	// trace is the ID of the request's trace, or "".
+	trace string
 	// turn is limits.turn for the request's address.
 	turn func(context.Context) (leave func(), err error)
 }
@@ -232,7 +241,11 @@ func (s *Server) withLog(next http.Handler) http.Handler {
 		if rec.caller != nil {
 			principal = rec.caller.Principal
 		}
-		s.log.InfoContext(r.Context(), "request",
+		log := s.log
+		if rec.trace != "" {
+			log = log.With("trace_id", rec.trace)
+		}
+		log.InfoContext(r.Context(), "request",
 			"request_id", api.RequestID(r.Context()), "method", r.Method, "path", r.URL.Path,
 			"operation", rec.operation, "principal", principal, "status", sw.status,
 			"duration", elapsed, "client", client.String())
@@ -334,7 +347,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rec := recordOf(r.Context())
-	rec.operation = op.ID
+	rec.operation, rec.route = op.ID, op.Path
 	deprecation(w.Header(), op)
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller

@@ -41,6 +41,7 @@ import (
 	"github.com/weirhq/weir/internal/store"
 	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/token"
+	"github.com/weirhq/weir/internal/tracing"
 )
 
 // Bounds of one connection and one request.
@@ -89,6 +90,8 @@ type Server struct {
 	sso       *sso.Service
 	suspended *suspensions
 	stopping  atomic.Bool
+	// tracer is nil without Config.Traces.
+	tracer *tracing.Tracer
 }
 
 // Open binds the listener, opens and migrates the database, and on the first
@@ -126,15 +129,24 @@ func (s *Server) open(ctx context.Context) error {
 	if s.router, err = operation.NewRouter(operation.All()); err != nil {
 		return err
 	}
-	s.errors = api.ErrorWriter{PublicURL: s.URL, Log: s.log, Now: time.Now}
-	if s.store, err = OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log); err != nil {
+	if s.tracer, err = tracing.Open(ctx, s.config.Traces, s.version, s.log); err != nil {
 		return err
 	}
+	s.errors = api.ErrorWriter{PublicURL: s.URL, Log: s.log, Now: time.Now}
+	if s.tracer != nil {
+		s.errors.Told = func(ctx context.Context, code *api.Code) { recordOf(ctx).code = code.Name }
+	}
+	database, err := OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log)
+	if err != nil {
+		return err
+	}
+	s.store = s.observe(database)
 	networks, err := s.config.keyNetworks()
 	if err != nil {
 		return err
 	}
 	fetcher := issuer.NewFetcher(networks)
+	fetcher.Through(s.tracer.Transport)
 	if s.engine, s.oauth, s.mtls, err = newEngine(ctx, s.store, s.URL, s.log, fetcher); err != nil {
 		return err
 	}
@@ -147,6 +159,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.tracer != nil {
+		sender = tracedMail{sender, s.tracer}
+	}
 	s.passwords = authn.NewPasswords(authn.HashPassword)
 	if s.signIn, err = signin.New(s.engine, s.passwords, sender, s.config.SessionTokenLife); err != nil {
 		return err
@@ -158,6 +173,9 @@ func (s *Server) open(ctx context.Context) error {
 	s.store.Watch(s.courier.Changed)
 	options := s.config.Audit
 	options.DataDir, options.PublicURL = s.config.DataDir, s.URL
+	if s.tracer != nil {
+		options.Trace = s.traceDelivery
+	}
 	if s.audit, err = delivery.New(s.store, options, os.Stdout, s.log); err != nil {
 		return err
 	}
@@ -372,6 +390,7 @@ func (s *Server) close() error {
 	if s.audit != nil {
 		s.audit.Close()
 	}
+	s.tracer.Close()
 	if s.store == nil {
 		return nil
 	}

@@ -219,7 +219,7 @@ func (w *worker) step(ctx context.Context) (more bool, err error) {
 		}
 	}
 	delivering, stop := w.cursor.keep(ctx, at)
-	n, err := w.sink.Deliver(delivering, messages)
+	n, err := w.deliver(delivering, messages)
 	stop()
 	if err != nil {
 		w.metrics.failures.WithLabelValues(w.name).Inc()
@@ -240,6 +240,17 @@ func (w *worker) step(ctx context.Context) (more bool, err error) {
 		moved = nil // somebody delivers it once more
 	}
 	return true, errors.Join(err, moved)
+}
+
+// deliver gives the sink events.
+func (w *worker) deliver(ctx context.Context, messages []Message) (int, error) {
+	if w.options.Trace == nil {
+		return w.sink.Deliver(ctx, messages)
+	}
+	ctx, end := w.options.Trace(ctx, w.name, len(messages))
+	n, err := w.sink.Deliver(ctx, messages)
+	end(err)
+	return n, err
 }
 
 // observe sets the gauges.

@@ -59,6 +59,9 @@ type Options struct {
 	Retain Bounds
 	// PublicURL takes the place of the marks in stored objects.
 	PublicURL string
+	// Trace, where set, is called before a sink is given events, and what it
+	// returns afterwards.
+	Trace func(ctx context.Context, sink string, events int) (context.Context, func(error))
 
 	// lease, poll and trimEvery replace the defaults in tests.
 	lease, poll, trimEvery time.Duration
