@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -299,6 +301,11 @@ func (s *Server) withTimeout(next http.Handler) http.Handler {
 // URL send. The encoded form is kept: an encoded slash belongs to a value.
 func (s *Server) withPlainPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// No object has such an ID, and none can be named by it.
+		if !utf8.ValidString(r.URL.Path) || strings.ContainsFunc(r.URL.Path, unicode.IsControl) {
+			s.errors.Write(w, r, api.New(api.MalformedRequest, "The path is not UTF-8 without control characters, once its percent-encoding is undone"))
+			return
+		}
 		if plain := plainPath(r.URL.EscapedPath()); plain != r.URL.EscapedPath() {
 			u := *r.URL
 			parsed, err := u.Parse(plain)

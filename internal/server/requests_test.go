@@ -98,3 +98,22 @@ func TestAFailedStartMakesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A path that is no text, or too long, names nothing.
+func TestPathsThatNameNothing(t *testing.T) {
+	t.Parallel()
+	s := weirtest.Start(t)
+	for _, path := range []string{
+		"/iam/v2/identity-providers/%C0%AF/identity-pools", "/iam/v2/service-accounts/%00", "/iam/v2/certificate-authorities/a%0Ab/identity-pools", "/%ff",
+		"/iam/v2/identity-providers/" + strings.Repeat("x", 5000) + "/identity-pools", "/iam/v2/service-accounts/" + strings.Repeat("x", 256),
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if method == http.MethodPost && strings.Contains(path, "service-accounts/") {
+				continue
+			}
+			if a := s.Do(method, path, map[string]any{"display_name": "a", "filter": "true", "identity_claim": "claims.sub"}); a.Status != http.StatusBadRequest {
+				t.Errorf("%s %s: %d %s", method, path, a.Status, a.Raw)
+			}
+		}
+	}
+}

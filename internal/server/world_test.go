@@ -94,7 +94,7 @@ func people(t *testing.T, url string, e *engine.Engine, admin enginetest.Caller)
 		for _, u := range []*engine.Object{user, member} {
 			u.Private = iam.UserRecord{}.Encode()
 		}
-		nobody := &engine.Object{Kind: iam.ServiceAccount, Org: admin.Organization, Doc: engine.Doc{"display_name": "nobody " + uuid.NewString()}}
+		nobody := newAccount(admin.Organization)
 		for _, o := range []*engine.Object{organization, user, member, nobody} {
 			if err := e.Insert(t.Context(), tx, o); err != nil {
 				return err
@@ -186,4 +186,9 @@ func create(t *testing.T, c *enginetest.Client, path string, body any) string {
 		t.Fatalf("POST %s: %d: %s", path, a.Status, a.Raw)
 	}
 	return a.ID()
+}
+
+// newAccount is a service account with a name that no other has.
+func newAccount(organization string) *engine.Object {
+	return &engine.Object{Kind: iam.ServiceAccount, Org: organization, Doc: engine.Doc{"display_name": "account " + uuid.NewString()}}
 }
