@@ -71,6 +71,7 @@ const (
 	concurrencyLimitPrincipal    = "concurrency-limit-principal"
 	concurrencyLimitOrganization = "concurrency-limit-organization"
 	concurrencyLimitAddress      = "concurrency-limit-address"
+	maxConnections               = "max-connections"
 
 	bootstrapAPIKey         = "bootstrap-api-key"
 	bootstrapAPISecret      = "bootstrap-api-secret"
@@ -113,6 +114,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.Int(rateLimitAddress, 10, "requests a second for each address without valid credentials, in bursts of ten times as many; 0 for no limit")
 	f.Int(concurrencyLimitPrincipal, 200, "requests of each principal at once; 0 for no limit")
 	f.Int(concurrencyLimitOrganization, 1000, "requests of each organization at once; 0 for no limit")
+	f.Int(maxConnections, 10000, "connections that may be open at once; beyond that the one that is idle for the longest is closed; 0 for no limit")
 	f.Int(concurrencyLimitAddress, 50, "requests of each address without valid credentials at once; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
 	f.String(awsAccountID, cloudaccess.Placeholder.AWSAccountID, "AWS `account` of the IAM roles that provider integrations name; the default is the one of AWS's examples")
@@ -223,8 +225,8 @@ func serverConfig(k *koanf.Koanf) server.Config {
 		TLSSelfSigned: k.Bool(tlsSelfSigned), TLSClientCertificates: k.Bool(tlsClientCerts), TrustedProxies: several(k, trustedProxy), ProxyProtocol: k.Bool(proxyProtocol),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),
 		ConcurrencyLimitPrincipal: k.Int(concurrencyLimitPrincipal), ConcurrencyLimitOrganization: k.Int(concurrencyLimitOrganization),
-		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress),
-		SMTPURL:                 k.String(smtpURL), MailFrom: k.String(mailFrom), OAuthNetworks: several(k, oauthAllowNetwork),
+		ConcurrencyLimitAddress: k.Int(concurrencyLimitAddress), MaxConnections: k.Int(maxConnections),
+		SMTPURL: k.String(smtpURL), MailFrom: k.String(mailFrom), OAuthNetworks: several(k, oauthAllowNetwork),
 		Clouds: cloudaccess.Options{
 			Identity: cloudaccess.Identity{AWSAccountID: k.String(awsAccountID), AzureAppID: k.String(azureAppID), GCPProject: k.String(gcpProject)},
 			Ask:      several(k, cloudCheck), AzureClientSecret: k.String(azureClientSecret),

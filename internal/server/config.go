@@ -56,6 +56,10 @@ type Config struct {
 	// have not shown valid credentials. Zero means no limit.
 	ConcurrencyLimitPrincipal, ConcurrencyLimitOrganization, ConcurrencyLimitAddress int
 
+	// MaxConnections is how many connections may be open at once; zero means no
+	// limit.
+	MaxConnections int
+
 	// OAuthNetworks are the networks in which the key sets of identity providers
 	// may be fetched beside public addresses, over plain HTTP too. Without any,
 	// loopback is one while Listen is on loopback and no proxy is trusted: then
@@ -125,6 +129,9 @@ func (c Config) Check() error {
 		if concurrency.is < 0 {
 			return fmt.Errorf("--%s is %d: give the number of requests at once, or 0 for no limit", concurrency.name, concurrency.is)
 		}
+	}
+	if c.MaxConnections < 0 {
+		return fmt.Errorf("--max-connections is %d: give the number of connections that may be open at once, or 0 for no limit", c.MaxConnections)
 	}
 	if c.SMTPURL != "" {
 		if c.MailFrom == "" {

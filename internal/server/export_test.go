@@ -67,3 +67,11 @@ func (s *Server) UseCalls(calls ...*engine.Call) error {
 
 // Observe returns the store as a server without traces works with it.
 func Observe(database store.Store) store.Store { return (&Server{}).observe(database) }
+
+// SetTimeouts changes the bounds of a connection. It must be called before Serve.
+func (s *Server) SetTimeouts(header, request, answer time.Duration) {
+	s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.WriteTimeout = header, request, answer
+}
+
+// Connections is how many are open, where there is a limit.
+func (s *Server) Connections() int { return s.connections.count() }

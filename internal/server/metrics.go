@@ -39,12 +39,15 @@ func newMetrics(s *Server) *metrics {
 	replicas := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_replicas", Help: "Servers on this database that share the rate limits, this one included.",
 	}, func() float64 { return float64(s.limits.exchange.Replicas()) })
+	connections := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_connections", Help: "Connections that are open, where --max-connections bounds them.",
+	}, func() float64 { return float64(s.connections.count()) })
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "weir_build_info", Help: "Always 1; the label says which version runs.",
 		ConstLabels: prometheus.Labels{"version": s.version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, build,
+	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, connections, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(s.audit.Collectors()...)
 	if s.tracer != nil {

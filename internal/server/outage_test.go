@@ -48,14 +48,14 @@ func TestDatabaseOutage(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Start(t)
 	s := weirtest.Start(t, weirtest.WithDatabaseURL(database.URL()))
-	make := func(name string) weirtest.Answer {
+	write := func(name string) weirtest.Answer {
 		return s.Do(http.MethodPost, serviceAccounts, map[string]any{"display_name": name})
 	}
 	var paths []string
 	keep := func(name string) {
 		t.Helper()
 		waitFor(t, "a write to be taken", func() bool {
-			a := make(name)
+			a := write(name)
 			if a.Status == http.StatusCreated {
 				paths = append(paths, serviceAccounts+"/"+a.Body["id"].(string))
 			}
@@ -71,7 +71,7 @@ func TestDatabaseOutage(t *testing.T) {
 		for what, request := range map[string]func() weirtest.Answer{
 			"read":  func() weirtest.Answer { return s.Do(http.MethodGet, paths[0], nil) },
 			"list":  func() weirtest.Answer { return s.Do(http.MethodGet, serviceAccounts, nil) },
-			"write": func() weirtest.Answer { return make("lost") },
+			"write": func() weirtest.Answer { return write("lost") },
 			// What is not in memory is not known to be good or bad.
 			"unknown key": func() weirtest.Answer {
 				return s.As("ABCDEFGHIJKLMNOP", "secret").Do(http.MethodGet, serviceAccounts, nil)

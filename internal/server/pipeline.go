@@ -301,6 +301,12 @@ func (s *Server) withTimeout(next http.Handler) http.Handler {
 // URL send. The encoded form is kept: an encoded slash belongs to a value.
 func (s *Server) withPlainPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			// What follows a chunked body may be another request for us and a part of
+			// this one for a proxy that went by its Content-Length, of which nothing is
+			// to be seen here (RFC 9112, 6.1).
+			w.Header().Set("Connection", "close")
+		}
 		// No object has such an ID, and none can be named by it.
 		if !utf8.ValidString(r.URL.Path) || strings.ContainsFunc(r.URL.Path, unicode.IsControl) {
 			s.errors.Write(w, r, api.New(api.MalformedRequest, "The path is not UTF-8 without control characters, once its percent-encoding is undone"))

@@ -44,12 +44,22 @@ func launch(t *testing.T, weir, dir, databaseURL string, more ...string) *proces
 		"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--log-format", "json",
 		"--rate-limit-principal", "0", "--rate-limit-address", "0",
 	}
-	args = append(args, more...)
+	for _, m := range more {
+		if !strings.HasPrefix(m, "WEIR_") {
+			args = append(args, m)
+		}
+	}
 	if databaseURL != "" {
 		args = append(args, "--database-url", databaseURL)
 	}
 	p := &process{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), weir, args...), ready: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WEIR_") })
+	for _, m := range more {
+		// Settings that have no flag.
+		if strings.HasPrefix(m, "WEIR_") {
+			p.cmd.Env = append(p.cmd.Env, m)
+		}
+	}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +74,7 @@ func launch(t *testing.T, weir, dir, databaseURL string, more ...string) *proces
 		for lines.Scan() {
 			var entry struct{ Msg, URL, Level string }
 			_ = json.Unmarshal(lines.Bytes(), &entry) // what is no entry is kept as it is
-			if entry.Msg == "request" {
+			if entry.Msg == "request" && !slices.Contains(more, "debug") {
 				continue
 			}
 			p.mu.Lock()

@@ -51,6 +51,9 @@ const (
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
+	// maxStreams is how many requests one connection of HTTP/2 may have under
+	// way; those that are reset count until their handlers have ended.
+	maxStreams = 100
 	// requestTimeout is how long the work on one request may take.
 	requestTimeout = 30 * time.Second
 	// drainTimeout is how long requests under way may take once the server is
@@ -89,7 +92,9 @@ type Server struct {
 	signIn    *signin.Service
 	sso       *sso.Service
 	suspended *suspensions
-	stopping  atomic.Bool
+
+	connections *connections
+	stopping    atomic.Bool
 	// tracer is nil without Config.Traces.
 	tracer *tracing.Tracer
 }
@@ -190,6 +195,7 @@ func (s *Server) open(ctx context.Context) error {
 		// client, and what it shows is checked with each request.
 		tlsConfig.ClientAuth = tls.RequestClientCert
 	}
+	s.connections = newConnections(s.config.MaxConnections)
 	s.metrics = newMetrics(s)
 	s.limits.refused = s.metrics.refused
 	handler, err := s.handler()
@@ -202,6 +208,8 @@ func (s *Server) open(ctx context.Context) error {
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnState:      s.connections.changed,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	// Last, since it prints what is shown once: nothing that can fail comes after.
