@@ -61,6 +61,7 @@ test: deps ## Run all tests: both databases, the engine, the clients
 	@# Some tests read the vendor's documents from modules that no code imports.
 	(cd e2e && $(GO) mod download)
 	(cd e2e && $(GO) test -v ./... | eval "$$summary")
+	(cd deploy && $(GO) test -v ./... | eval "$$summary")
 
 .PHONY: test-race
 test-race: deps ## Run the tests with the race detector (needs a C compiler)
@@ -101,6 +102,7 @@ lint: $(GOLANGCI_LINT) ## Run the linters and check that go.mod is tidy
 	(cd e2e && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...)
 	$(GO) mod tidy -diff
 	(cd e2e && $(GO) mod tidy -diff)
+	(cd deploy && $(GO) mod tidy -diff)
 
 $(GOLANGCI_LINT):
 	@mkdir -p bin/install

@@ -1,4 +1,4 @@
-//go:build drill && linux
+//go:build drill && linux && !race
 
 package server_test
 

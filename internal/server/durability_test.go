@@ -1,3 +1,7 @@
+//go:build !race
+
+// What is in other processes the race detector cannot see.
+
 package server_test
 
 import (
@@ -129,18 +133,6 @@ func (w *writer) do(key [2]string, method, path string, body any) (status int, r
 		w.mu.Unlock()
 	}
 	return resp.StatusCode, strings.ReplaceAll(string(read), w.url, ""), true
-}
-
-// text is a text of an encoded object.
-func text(raw, path string) string {
-	var v any
-	_ = json.Unmarshal([]byte(raw), &v) // what is no object has no text
-	for name := range strings.SplitSeq(path, ".") {
-		m, _ := v.(map[string]any)
-		v = m[name]
-	}
-	s, _ := v.(string)
-	return s
 }
 
 // pick returns one of those that are there, or nil.

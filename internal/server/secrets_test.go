@@ -1,3 +1,7 @@
+//go:build !race
+
+// What is in other processes the race detector cannot see.
+
 package server_test
 
 import (

@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,4 +193,16 @@ func create(t *testing.T, c *enginetest.Client, path string, body any) string {
 // newAccount is a service account with a name that no other has.
 func newAccount(organization string) *engine.Object {
 	return &engine.Object{Kind: iam.ServiceAccount, Org: organization, Doc: engine.Doc{"display_name": "account " + uuid.NewString()}}
+}
+
+// text is a text of an encoded object.
+func text(raw, path string) string {
+	var v any
+	_ = json.Unmarshal([]byte(raw), &v) // what is no object has no text
+	for name := range strings.SplitSeq(path, ".") {
+		m, _ := v.(map[string]any)
+		v = m[name]
+	}
+	s, _ := v.(string)
+	return s
 }

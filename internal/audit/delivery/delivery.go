@@ -95,6 +95,10 @@ func New(s store.Store, o Options, stdout io.Writer, log *slog.Logger) (*Courier
 			Courier: c, name: p.Name, sink: sink, pause: firstPause,
 			cursor: cursor{store: s, key: store.Key{Kind: cursorKind, ID: p.Name}, holder: holder, lease: o.lease},
 		})
+		// From zero on, so that the first of each is an increase.
+		for _, counter := range []*prometheus.CounterVec{c.metrics.delivered, c.metrics.failures, c.metrics.dropped} {
+			counter.WithLabelValues(p.Name)
+		}
 	}
 	return c, nil
 }
