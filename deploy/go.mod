@@ -5,6 +5,7 @@ go 1.26.7
 replace github.com/weirhq/weir => ../
 
 require (
+	github.com/google/licensecheck v0.3.1
 	github.com/prometheus/common v0.72.1
 	github.com/prometheus/prometheus v0.316.0
 	github.com/weirhq/weir v0.0.0-00010101000000-000000000000
