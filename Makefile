@@ -75,6 +75,14 @@ test-terraform: ## Run Terraform's official provider against Weir
 test-cli: ## Run the vendor's CLI against Weir
 	(cd e2e && WEIR_REQUIRE_CLI=$(if $(OPTIONAL),,1) $(GO) test -v ./cli/... | eval "$$summary")
 
+.PHONY: bench
+bench: build ## Measure Weir beside a bare handler, for docs/performance.md
+	(cd bench && $(GO) run . -weir ../bin/weir)
+
+.PHONY: bench-smoke
+bench-smoke: build ## Show that 'make bench' works; its figures mean nothing
+	(cd bench && $(GO) test ./... && $(GO) run . -weir ../bin/weir -smoke)
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@for package in $$($(GO) list ./...); do
@@ -88,8 +96,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 lint: $(GOLANGCI_LINT) ## Run the linters and check that go.mod is tidy
 	$(GOLANGCI_LINT) run ./...
 	(cd e2e && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...)
+	(cd bench && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...)
 	$(GO) mod tidy -diff
 	(cd e2e && $(GO) mod tidy -diff)
+	(cd bench && $(GO) mod tidy -diff)
 
 $(GOLANGCI_LINT):
 	@mkdir -p bin/install

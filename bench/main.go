@@ -26,7 +26,7 @@ func main() {
 	weir := flag.String("weir", "../bin/weir", "the `program` to measure")
 	smoke := flag.Bool("smoke", false, "only show that everything runs; the figures mean nothing")
 	flag.Parse()
-	s := settings{weir: *weir, rounds: 5, length: 2 * time.Second, connections: []int{1, 32, 256}, objects: 1000}
+	s := settings{weir: *weir, rounds: 3, length: time.Second, connections: []int{1, 32, 256}, objects: 1000}
 	if *smoke {
 		s.rounds, s.length, s.connections, s.objects = 1, 200*time.Millisecond, []int{1, 8}, 100
 	}
