@@ -78,7 +78,7 @@ test-cli: ## Run the vendor's CLI against Weir
 	(cd e2e && WEIR_REQUIRE_CLI=$(if $(OPTIONAL),,1) $(GO) test -v ./cli/... | eval "$$summary")
 
 # Each drill takes less than five minutes.
-DRILL := $(GO) test -v -timeout 6m ./internal/server
+DRILL := $(GO) test -v -timeout 5m ./internal/server
 
 .PHONY: drill
 drill: deps ## Run the long drills: kills, cuts, full disks (Linux; as root, since it mounts small disks)
@@ -87,6 +87,14 @@ drill: deps ## Run the long drills: kills, cuts, full disks (Linux; as root, sin
 	$(DRILL) -run '^TestCut$$' -cut-images 150 | eval "$$summary"
 	$(DRILL) -run '^TestReplicasAreKilled$$' -replica-time 3m | eval "$$summary"
 	$(DRILL) -tags drill -run '^TestDrill' | eval "$$summary"
+
+.PHONY: bench
+bench: build ## Measure Weir beside a bare handler, for docs/performance.md
+	(cd bench && $(GO) run . -weir ../bin/weir)
+
+.PHONY: bench-smoke
+bench-smoke: build ## Show that 'make bench' works; its figures mean nothing
+	(cd bench && $(GO) test ./... && $(GO) run . -weir ../bin/weir -smoke)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
@@ -101,9 +109,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 lint: $(GOLANGCI_LINT) ## Run the linters and check that go.mod is tidy
 	$(GOLANGCI_LINT) run ./...
 	(cd e2e && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...)
+	(cd bench && ../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...)
 	$(GO) mod tidy -diff
 	(cd e2e && $(GO) mod tidy -diff)
 	(cd deploy && $(GO) mod tidy -diff)
+	(cd bench && $(GO) mod tidy -diff)
 
 $(GOLANGCI_LINT):
 	@mkdir -p bin/install

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// median returns the middle of the values, the mean of the two in the middle
+// of an even number. It panics without values.
+func median[T int | int64 | time.Duration | float64](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// medians returns the median of each figure by itself.
+func medians(results []result) result {
+	var rate, allocations []float64
+	var p50, p99, cpu []time.Duration
+	for _, r := range results {
+		rate, allocations = append(rate, r.rate), append(allocations, r.allocations)
+		p50, p99, cpu = append(p50, r.p50), append(p99, r.p99), append(cpu, r.cpu)
+	}
+	return result{rate: median(rate), p50: median(p50), p99: median(p99), cpu: median(cpu), allocations: median(allocations)}
+}
+
+// row is one line of the table.
+type row struct {
+	work        string
+	connections int
+	contestant  string
+	result
+	// ratio is Weir's rate by that of the contestant in the same run.
+	ratio float64
+}
+
+// printTable writes the rows as a table in Markdown. Times are in microseconds.
+func printTable(out io.Writer, rows []row) error {
+	var b strings.Builder
+	b.WriteString("| Work | Connections | Who | Requests/s | p50 µs | p99 µs | CPU µs | Allocations | Weir's ratio |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s | %d | %s | %.0f | %d | %d | %s | %s | %.2f |\n", r.work, r.connections, r.contestant,
+			r.rate, r.p50.Microseconds(), r.p99.Microseconds(),
+			known(float64(r.cpu.Microseconds()), r.cpu >= 0), known(r.allocations, r.allocations >= 0), r.ratio)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func known(value float64, is bool) string {
+	if !is {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", value)
+}
