@@ -25,6 +25,10 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 		w.New.Parent = doc.String(k.ParentField + ".id")
 	}
 
+	// No resource name could be made of what no object can have as its ID.
+	if q.parent != "" && !possibleID(q.parent) {
+		return nil, k.Parent.missing(q.parent)
+	}
 	more, err := e.locate(ctx, w)
 	if err != nil {
 		return nil, err

@@ -19,10 +19,6 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// maxPathID is the greatest length in bytes of an ID in a path, which is that of
-// an ID in the store.
-const maxPathID = 255
-
 // request is one request on its way through the steps.
 type request struct {
 	*http.Request
@@ -154,11 +150,6 @@ func (e *Engine) answer(ctx context.Context, q *request, to route, decoded bool)
 // body.
 func (q *request) decode(to route) error {
 	var err error
-	for _, p := range q.params {
-		if len(p.Value) > maxPathID {
-			return api.New(api.MalformedRequest, fmt.Sprintf("The path names something with %d bytes; no ID is longer than %d", len(p.Value), maxPathID))
-		}
-	}
 	if q.query, err = api.ParseQuery(q.URL.RawQuery); err != nil {
 		return err
 	}

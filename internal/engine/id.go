@@ -2,6 +2,8 @@ package engine
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -49,6 +51,12 @@ func (s IDShape) Has(id string) bool {
 		}
 	}
 	return true
+}
+
+// possibleID reports whether any object could have the text as its ID: it is text
+// without control characters, and not too long.
+func possibleID(id string) bool {
+	return len(id) <= MaxID && utf8.ValidString(id) && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
 // FoldASCII makes the ASCII letters of a text small and leaves all others as

@@ -313,7 +313,7 @@ func (v *verifier) dangling(ctx context.Context) error {
 		return err
 	}
 	for _, r := range refs {
-		o, err := v.engine.kinds[r.To.Kind].builtIn(ctx, v, "", r.To.ID)
+		o, err := v.engine.kinds[r.To.Kind].builtIn(ctx, v, r.Org, r.To.ID)
 		if err != nil {
 			return err
 		}

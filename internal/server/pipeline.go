@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -306,11 +304,6 @@ func (s *Server) withPlainPath(next http.Handler) http.Handler {
 			// this one for a proxy that went by its Content-Length, of which nothing is
 			// to be seen here (RFC 9112, 6.1).
 			w.Header().Set("Connection", "close")
-		}
-		// No object has such an ID, and none can be named by it.
-		if !utf8.ValidString(r.URL.Path) || strings.ContainsFunc(r.URL.Path, unicode.IsControl) {
-			s.errors.Write(w, r, api.New(api.MalformedRequest, "The path is not UTF-8 without control characters, once its percent-encoding is undone"))
-			return
 		}
 		if plain := plainPath(r.URL.EscapedPath()); plain != r.URL.EscapedPath() {
 			u := *r.URL

@@ -103,16 +103,17 @@ func TestAFailedStartMakesNothing(t *testing.T) {
 func TestPathsThatNameNothing(t *testing.T) {
 	t.Parallel()
 	s := weirtest.Start(t)
-	for _, path := range []string{
-		"/iam/v2/identity-providers/%C0%AF/identity-pools", "/iam/v2/service-accounts/%00", "/iam/v2/certificate-authorities/a%0Ab/identity-pools", "/%ff",
-		"/iam/v2/identity-providers/" + strings.Repeat("x", 5000) + "/identity-pools", "/iam/v2/service-accounts/" + strings.Repeat("x", 256),
-	} {
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			if method == http.MethodPost && strings.Contains(path, "service-accounts/") {
-				continue
-			}
-			if a := s.Do(method, path, map[string]any{"display_name": "a", "filter": "true", "identity_claim": "claims.sub"}); a.Status != http.StatusBadRequest {
-				t.Errorf("%s %s: %d %s", method, path, a.Status, a.Raw)
+	for _, id := range []string{"%C0%AF", "%00", "a%0Ab", strings.Repeat("x", 256), strings.Repeat("x", 5000)} {
+		for path, methods := range map[string][]string{
+			"/iam/v2/identity-providers/" + id + "/identity-pools":      {http.MethodGet, http.MethodPost},
+			"/iam/v2/certificate-authorities/" + id + "/identity-pools": {http.MethodGet, http.MethodPost},
+			"/iam/v2/service-accounts/" + id:                            {http.MethodGet, http.MethodPatch, http.MethodDelete},
+		} {
+			for _, method := range methods {
+				body := map[string]any{"display_name": "a", "description": "", "filter": "true", "identity_claim": "claims.sub", "external_identifier": "CN"}
+				if a := s.Do(method, path, body); a.Status != http.StatusNotFound && a.Status != http.StatusForbidden {
+					t.Errorf("%s %.60s: %d %s", method, path, a.Status, a.Raw)
+				}
 			}
 		}
 	}

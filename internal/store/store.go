@@ -349,7 +349,9 @@ type Inspected struct {
 
 // Reference is an entry that refers to another row.
 type Reference struct {
-	From  Key
+	From Key
+	// Org is the organization of From.
+	Org   string
 	Field string
 	To    Key
 }

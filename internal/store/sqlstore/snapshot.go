@@ -13,7 +13,7 @@ const (
 	// The entries of the rows between two numbers.
 	inspectEntriesSQL = "SELECT e.seq, e.field, e.value, e.target FROM entries e WHERE e.seq >= $1 AND e.seq <= $2 ORDER BY e.seq"
 
-	danglingSQL = "SELECT o.kind, o.id, e.field, e.target, e.value FROM entries e CROSS JOIN objects o" +
+	danglingSQL = "SELECT o.org, o.kind, o.id, e.field, e.target, e.value FROM entries e CROSS JOIN objects o" +
 		" WHERE e.target <> '' AND o.seq = e.seq AND NOT EXISTS" +
 		" (SELECT 1 FROM objects t WHERE t.kind = e.target AND t.id = e.value AND t.deleted IS NULL AND t.org = o.org)"
 )
@@ -92,7 +92,7 @@ func (s snapshot) Dangling(ctx context.Context, kinds []string, limit int) ([]st
 	sql := danglingSQL + " AND " + s.dialect.anyOf("e.target", "$2") + " ORDER BY e.seq LIMIT $1"
 	err := s.conn.query(ctx, sql, []any{int64(limit), s.dialect.list(kinds)}, func(scan func(...any) error) error {
 		var r store.Reference
-		if err := scan(&r.From.Kind, &r.From.ID, &r.Field, &r.To.Kind, &r.To.ID); err != nil {
+		if err := scan(&r.Org, &r.From.Kind, &r.From.ID, &r.Field, &r.To.Kind, &r.To.ID); err != nil {
 			return err
 		}
 		refs = append(refs, r)

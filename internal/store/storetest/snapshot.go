@@ -112,7 +112,7 @@ func snapshotShowsAll(b *bench) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if want := (store.Reference{From: b.key("kept"), Field: "ref", To: b.key("gone")}); len(refs) != 1 || refs[0] != want {
+		if want := (store.Reference{From: b.key("kept"), Org: b.org, Field: "ref", To: b.key("gone")}); len(refs) != 1 || refs[0] != want {
 			b.Errorf("dangling %+v, want %+v", refs, want)
 		}
 		if none, err := s.Dangling(b.ctx, []string{"another"}, 1000); err != nil || len(none) > 0 {
@@ -139,7 +139,7 @@ func referencesStayInTheirOrganization(b *bench) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if !slices.Contains(refs, store.Reference{From: b.key("from"), Field: "ref", To: b.key("foreign")}) {
+		if !slices.Contains(refs, store.Reference{From: b.key("from"), Org: b.org, Field: "ref", To: b.key("foreign")}) {
 			b.Errorf("dangling %+v", refs)
 		}
 	})
