@@ -64,10 +64,13 @@ test: deps ## Run all tests: both databases, the engine, the clients
 	(cd e2e && $(GO) test -v ./... | eval "$$summary")
 	(cd deploy && $(GO) test -v ./... | eval "$$summary")
 
+# RACE_PACKAGES are those that test-race tests.
+RACE_PACKAGES ?= ./...
+
 .PHONY: test-race
 test-race: deps ## Run the tests with the race detector (needs a C compiler)
 	@# The server's own tests take it long: -short runs them on PostgreSQL alone.
-	CGO_ENABLED=1 $(GO) test -v -short -timeout 20m $(RACE) ./... | eval "$$summary"
+	CGO_ENABLED=1 $(GO) test -v -short -timeout 20m $(RACE) $(RACE_PACKAGES) | eval "$$summary"
 
 .PHONY: test-terraform
 test-terraform: ## Run Terraform's official provider against Weir

@@ -153,12 +153,21 @@ func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error
 
 // once runs fn in one transaction. From COMMIT on the end of ctx stops nothing,
 // since the outcome would be unknown.
-func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) error {
+func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) (err error) {
 	c, err := b.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Release()
+	defer func() {
+		if errors.Is(err, store.ErrReadOnly) {
+			// It leads to a server that was the primary, or to one from before it is
+			// again: the next one may lead to where writes are taken.
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+			defer cancel()
+			_ = c.Conn().Close(end)
+		}
+	}()
 	t, err := c.Begin(ctx)
 	if err != nil {
 		return postgresError(ctx, err)
