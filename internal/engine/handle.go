@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,17 @@ type Answer struct {
 	Location string
 	// Body has marks in place of the public URL; nil means no content.
 	Body []byte
+	// buffer is what Body lies in, where others use it after this answer.
+	buffer *bytes.Buffer
+}
+
+// Release says that Body is read no more, which saves the next answer making
+// room of its own. It need not be called.
+func (a *Answer) Release() {
+	if a.buffer != nil {
+		api.PutBuffer(a.buffer)
+		a.buffer, a.Body = nil, nil
+	}
 }
 
 // Handle takes the steps of an operation: the same for every kind, in this
@@ -288,7 +300,12 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 	if err != nil {
 		return nil, nil, err
 	}
-	o, err := q.kind.Decode(row)
+	var o *Object
+	if q.verb == Read && q.kind.byName() {
+		o = q.kind.object(row)
+	} else {
+		o, err = q.kind.Decode(row)
+	}
 	q.object = o
 	return o, row, err
 }
@@ -297,13 +314,14 @@ func (e *Engine) load(ctx context.Context, get func(context.Context, string, sto
 // the IP filters of its environment. Who may not even see it gets the answer of
 // an object that does not exist.
 func (e *Engine) authorize(q *request, o *Object, operation string) error {
-	if q.decided(operation, q.kind.guards(Read, o), q.kind.allows(q.caller, operation, Read, o)) {
-		return q.admit(q.kind, Read, o)
+	guards := q.kind.guards(Read, o)
+	if q.decided(operation, guards, q.kind.allowsOn(guards, q.caller, operation, o)) {
+		return q.admitToObject(q.kind, guards, o)
 	}
 	if !q.kind.VisibleTo(q.caller, o) {
 		return q.kind.missing(q.id)
 	}
-	return denied(operation, q.kind.guards(Read, o))
+	return denied(operation, guards)
 }
 
 // VisibleTo reports whether the caller may know of the object.
@@ -314,8 +332,12 @@ func (k *Kind) VisibleTo(caller *authn.Caller, o *Object) bool {
 // allows puts the question to the decision function: permission on any guard
 // of the object is enough.
 func (k *Kind) allows(caller *authn.Caller, operation string, v Verb, o *Object) bool {
+	return k.allowsOn(k.guards(v, o), caller, operation, o)
+}
+
+func (k *Kind) allowsOn(guards []Guard, caller *authn.Caller, operation string, o *Object) bool {
 	owner := k.owner(o)
-	for _, g := range k.guards(v, o) {
+	for _, g := range guards {
 		if authz.Decide(caller.Subject, authz.Question{Operation: operation, Resource: g.Resource, On: g.On, Owner: owner}) {
 			return true
 		}

@@ -371,6 +371,12 @@ func (k *Kind) guards(v Verb, o *Object) []Guard {
 	}
 }
 
+// byName reports whether who may read an object is decided by its name alone, so
+// that its document need not be decoded for that.
+func (k *Kind) byName() bool {
+	return k.Guards == nil && k.Under == nil && (k.OwnedBy == "" || k.OwnedBy == store.FieldID)
+}
+
 // owner returns the ID of the principal who owns the object, or "".
 func (k *Kind) owner(o *Object) string {
 	switch k.OwnedBy {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,28 +61,73 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := from.List(ctx, query)
+	documents, err := k.readPage(ctx, from, query, at.Size)
 	if err != nil {
 		return nil, err
-	}
-	further := len(rows) > at.Size
-	if further {
-		rows = rows[:at.Size]
-	}
-	if at.Backward {
-		slices.Reverse(rows)
 	}
 	links := pageLinks{e: e, path: q.collection(), filters: filters, size: at.Size, binding: binding}
-	meta, err := listMeta(ctx, q, from, query, at, rows, further, links)
+	meta, err := listMeta(ctx, q, from, query, at, documents, links)
 	if err != nil {
 		return nil, err
 	}
-	for i := range rows {
-		if rows[i].Body, err = k.document(&rows[i]); err != nil {
-			return nil, err
+	body := renderList(k, meta, documents)
+	return &Answer{Status: q.op.Success, Body: body.Bytes(), buffer: body}, nil
+}
+
+// documents are those of one page, one behind the other as they were found.
+type documents struct {
+	text *bytes.Buffer
+	// seqs are their positions in the order of lists, ends where each ends in
+	// text.
+	seqs []int64
+	ends []int
+	// backward says that they were found in the opposite order.
+	backward bool
+	// further says that there are more beyond the last one found.
+	further bool
+}
+
+// readPage reads so many documents, and whether there are more.
+func (k *Kind) readPage(ctx context.Context, from reader, query store.Query, size int) (*documents, error) {
+	d := &documents{text: api.GetBuffer(), backward: query.Backward, seqs: make([]int64, 0, size), ends: make([]int, 0, size)}
+	query.BodyOnly = k.Of == nil // the document of another version is made from all of a row
+	err := from.Visit(ctx, query, func(row *store.Row) error {
+		if len(d.seqs) == size {
+			d.further = true
+			return nil
 		}
+		document, err := k.document(row)
+		if err != nil {
+			return err
+		}
+		d.text.Write(document)
+		d.seqs, d.ends = append(d.seqs, row.Seq), append(d.ends, d.text.Len())
+		return nil
+	})
+	return d, err
+}
+
+// at returns the i-th document of the page.
+func (d *documents) at(i int) []byte {
+	if d.backward {
+		i = len(d.ends) - 1 - i
 	}
-	return &Answer{Status: q.op.Success, Body: renderList(k, meta, rows)}, nil
+	start := 0
+	if i > 0 {
+		start = d.ends[i-1]
+	}
+	return d.text.Bytes()[start:d.ends[i]]
+}
+
+// first and last are the positions at the ends of the page.
+func (d *documents) first() int64 { return d.end(!d.backward) }
+func (d *documents) last() int64  { return d.end(d.backward) }
+
+func (d *documents) end(foundFirst bool) int64 {
+	if foundFirst {
+		return d.seqs[0]
+	}
+	return d.seqs[len(d.seqs)-1]
 }
 
 // checkParent answers for a list below something that is not there, or that the
@@ -276,7 +322,7 @@ func (l pageLinks) with(more url.Values) string {
 
 // listMeta writes the list's metadata. A link is left out where there is no
 // such page: clients fail on a null.
-func listMeta(ctx context.Context, q *request, from reader, query store.Query, at api.PageToken, rows []store.Row, further bool, links pageLinks) ([]byte, error) {
+func listMeta(ctx context.Context, q *request, from reader, query store.Query, at api.PageToken, page *documents, links pageLinks) ([]byte, error) {
 	var b encoder
 	comma := ""
 	link := func(name, path string) {
@@ -284,9 +330,9 @@ func listMeta(ctx context.Context, q *request, from reader, query store.Query, a
 		comma = ","
 	}
 	pages := q.kind.Pages
-	hasNext, hasPrev := further, at.After != 0
+	hasNext, hasPrev := page.further, at.After != 0
 	if at.Backward {
-		hasNext, hasPrev = at.After != 0, further
+		hasNext, hasPrev = at.After != 0, page.further
 	}
 	if pages.First {
 		link("first", links.first())
@@ -294,11 +340,11 @@ func listMeta(ctx context.Context, q *request, from reader, query store.Query, a
 	if pages.Last {
 		link("last", links.to(0, true))
 	}
-	if pages.Prev && hasPrev && len(rows) > 0 {
-		link("prev", links.to(rows[0].Seq, true))
+	if pages.Prev && hasPrev && len(page.seqs) > 0 {
+		link("prev", links.to(page.first(), true))
 	}
-	if hasNext && len(rows) > 0 {
-		link("next", links.to(rows[len(rows)-1].Seq, false))
+	if hasNext && len(page.seqs) > 0 {
+		link("next", links.to(page.last(), false))
 	}
 	if pages.Total {
 		n, err := from.Count(ctx, query)
@@ -311,22 +357,21 @@ func listMeta(ctx context.Context, q *request, from reader, query store.Query, a
 }
 
 // renderList joins documents: nothing is decoded for a list.
-func renderList(k *Kind, meta []byte, rows []store.Row) []byte {
-	size := 256 + len(meta)
-	for i := range rows {
-		size += len(rows[i].Body) + 1
-	}
-	var b encoder
-	b.Grow(size)
-	b.raw(`{"api_version":`).text(k.APIVersion()).raw(`,"kind":`).text(k.ListKind())
-	b.raw(`,"metadata":{`).Write(meta)
-	b.raw(`},"data":[`)
-	for i := range rows {
+func renderList(k *Kind, meta []byte, page *documents) *bytes.Buffer {
+	var head encoder
+	head.raw(`{"api_version":`).text(k.APIVersion()).raw(`,"kind":`).text(k.ListKind())
+	head.raw(`,"metadata":{`).Write(meta)
+	head.raw(`},"data":[`)
+	b := api.GetBuffer()
+	b.Grow(head.Len() + page.text.Len() + len(page.ends) + 2)
+	b.Write(head.Bytes())
+	for i := range page.ends {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.Write(rows[i].Body)
+		b.Write(page.at(i))
 	}
-	b.raw(`]}`)
-	return b.Bytes()
+	b.WriteString(`]}`)
+	api.PutBuffer(page.text)
+	return b
 }

@@ -51,12 +51,25 @@ func (e *Engine) CheckAddress(r *http.Request, org, group string) error {
 // the object is in or is about. It is asked together with permission, so that
 // nobody learns by it of what is hidden.
 func (q *request) admit(k *Kind, v Verb, o *Object) error {
+	guards := k.guards(v, o)
 	if v != Create {
+		return q.admitToObject(k, guards, o)
+	}
+	return q.admitToAll(guards)
+}
+
+// admitToObject is admit for what is there, whose guards are known.
+func (q *request) admitToObject(k *Kind, guards []Guard, o *Object) error {
+	if k.Guards != nil { // else the object's own name is what guards it
 		if err := q.admitTo(crn.PatternOf(k.CRN(o))); err != nil {
 			return err
 		}
 	}
-	for _, g := range k.guards(v, o) {
+	return q.admitToAll(guards)
+}
+
+func (q *request) admitToAll(guards []Guard) error {
+	for _, g := range guards {
 		if err := q.admitTo(g.On); err != nil {
 			return err
 		}

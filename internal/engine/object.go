@@ -147,11 +147,17 @@ func (k *Kind) Decode(r *store.Row) (*Object, error) {
 	if err := dec.Decode(&raw); err != nil {
 		return nil, fmt.Errorf("engine: stored %s %s cannot be read: %w", k.Name, r.ID, err)
 	}
-	o := &Object{
-		Kind: k, Org: r.Org, ID: r.ID, Parent: r.Parent, Private: r.Private,
-		Doc: known(k.stored().Fields, raw), Created: r.Created, Updated: r.Updated, stored: r.Body,
-	}
+	o := k.object(r)
+	o.Doc = known(k.stored().Fields, raw)
 	return o, nil
+}
+
+// object is a stored row as an object without its Doc.
+func (k *Kind) object(r *store.Row) *Object {
+	return &Object{
+		Kind: k, Org: r.Org, ID: r.ID, Parent: r.Parent, Private: r.Private,
+		Created: r.Created, Updated: r.Updated, stored: r.Body,
+	}
 }
 
 // known keeps the values of the listed fields.

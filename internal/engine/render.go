@@ -63,6 +63,12 @@ func (b *encoder) raw(s string) *encoder {
 // text writes a JSON string. Unlike json.Marshal it leaves <, > and & as they
 // are; documents are never part of a page.
 func (b *encoder) text(s string) *encoder {
+	if asIs(s) {
+		b.WriteByte('"')
+		b.WriteString(s)
+		b.WriteByte('"')
+		return b
+	}
 	enc := json.NewEncoder(&b.Buffer)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(s); err != nil {
@@ -70,6 +76,16 @@ func (b *encoder) text(s string) *encoder {
 	}
 	b.Truncate(b.Len() - 1) // Encode ends with a line feed
 	return b
+}
+
+// asIs reports whether JSON has the text as it is, as it has most.
+func asIs(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // link writes a URL: a path below the public URL, which the mark stands for,

@@ -47,7 +47,7 @@ func (a *Asked) Value(parameter string) string {
 // reader is what reads are answered from: the store, or what is computed.
 type reader interface {
 	Get(ctx context.Context, org string, key store.Key) (*store.Row, error)
-	List(ctx context.Context, q store.Query) ([]store.Row, error)
+	Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error
 	Count(ctx context.Context, q store.Query) (int64, error)
 }
 
@@ -87,8 +87,8 @@ func (c computed) Get(_ context.Context, org string, key store.Key) (*store.Row,
 	return nil, store.ErrNotFound
 }
 
-func (c computed) List(_ context.Context, q store.Query) ([]store.Row, error) {
-	var rows []store.Row
+func (c computed) Visit(_ context.Context, q store.Query, f func(*store.Row) error) error {
+	found := 0
 	for i := range c {
 		r := &c[i]
 		if q.Backward {
@@ -98,11 +98,14 @@ func (c computed) List(_ context.Context, q store.Query) ([]store.Row, error) {
 		if q.Backward {
 			beyond = q.After == 0 || r.Seq < q.After
 		}
-		if beyond && r.selected(q) && len(rows) < q.Limit {
-			rows = append(rows, r.Row)
+		if beyond && r.selected(q) && found < q.Limit {
+			found++
+			if err := f(&r.Row); err != nil {
+				return err
+			}
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 func (c computed) Count(_ context.Context, q store.Query) (n int64, _ error) {

@@ -44,17 +44,18 @@ func TestComputed(t *testing.T) {
 		"nothing visible":     {store.Query{Limit: 10, Visible: []store.Condition{}}, ""},
 	} {
 		q.query.Org, q.query.Kind = "org", "kind"
-		rows, err := c.List(t.Context(), q.query)
 		got := ""
-		for _, r := range rows {
+		visit := func(r *store.Row) error {
 			got += r.ID
+			return nil
 		}
+		err := c.Visit(t.Context(), q.query, visit)
 		if err != nil || got != q.want {
 			t.Errorf("%s: %q, %v, want %q", name, got, err, q.want)
 		}
-		q.query.Org = "elsewhere"
-		if rows, err := c.List(t.Context(), q.query); err != nil || len(rows) > 0 {
-			t.Errorf("%s: another organization sees %v, %v", name, rows, err)
+		q.query.Org, got = "elsewhere", ""
+		if err := c.Visit(t.Context(), q.query, visit); err != nil || got != "" {
+			t.Errorf("%s: another organization sees %q, %v", name, got, err)
 		}
 	}
 	n, err := c.Count(t.Context(), store.Query{Org: "org", Where: []store.Condition{is("color", "red")}, After: 5, Limit: 1})

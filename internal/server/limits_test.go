@@ -186,12 +186,12 @@ type faulty struct {
 	panics bool
 }
 
-func (f faulty) List(ctx context.Context, _ store.Query) ([]store.Row, error) {
+func (f faulty) Visit(ctx context.Context, _ store.Query, _ func(*store.Row) error) error {
 	if f.panics {
 		panic("out of order")
 	}
 	<-ctx.Done()
-	return nil, ctx.Err()
+	return ctx.Err()
 }
 
 // However a request ends, it gives its place back: more than there are places

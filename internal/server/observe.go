@@ -118,6 +118,22 @@ func (o *observed) List(ctx context.Context, q store.Query) ([]store.Row, error)
 	return rows, err
 }
 
+// Visit implements [store.Reader].
+func (o *observed) Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
+	if !o.tracer.Sampled(ctx) {
+		return o.Store.Visit(ctx, q, f)
+	}
+	ctx, span := o.span(ctx, "list", q.Kind)
+	rows := 0
+	err := o.Store.Visit(ctx, q, func(r *store.Row) error {
+		rows++
+		return f(r)
+	})
+	span.Set(tracing.Number("db.response.returned_rows", rows))
+	endRead(span, err)
+	return err
+}
+
 // Count implements [store.Reader].
 func (o *observed) Count(ctx context.Context, q store.Query) (int64, error) {
 	if !o.tracer.Sampled(ctx) {

@@ -404,9 +404,15 @@ func (s *Server) write(w http.ResponseWriter, answer *engine.Answer) {
 		w.WriteHeader(answer.Status)
 		return
 	}
-	body := api.AppendSpliced(make([]byte, 0, len(answer.Body)+256), answer.Body, s.URL)
+	body := api.GetBuffer()
+	api.Splice(body, answer.Body, s.URL)
+	answer.Release()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(answer.Status)
-	_, _ = w.Write(body) // a client that went away is no concern of ours
+	// A client that went away is no concern of ours. Yet HTTP/2 may still read
+	// the buffer then, which must not be given to the next answer.
+	if _, err := w.Write(body.Bytes()); err == nil {
+		api.PutBuffer(body)
+	}
 }

@@ -49,6 +49,11 @@ func (s tracedStore) List(ctx context.Context, q store.Query) ([]store.Row, erro
 	return s.Store.List(ctx, q)
 }
 
+func (s tracedStore) Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
+	s.add("list", q.Kind)
+	return s.Store.Visit(ctx, q, f)
+}
+
 func (s tracedStore) Count(ctx context.Context, q store.Query) (int64, error) {
 	s.add("count", q.Kind)
 	return s.Store.Count(ctx, q)
@@ -73,6 +78,11 @@ func (tx tracedTx) Get(ctx context.Context, org string, key store.Key) (*store.R
 func (tx tracedTx) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 	tx.add("list", q.Kind)
 	return tx.Tx.List(ctx, q)
+}
+
+func (tx tracedTx) Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
+	tx.add("list", q.Kind)
+	return tx.Tx.Visit(ctx, q, f)
 }
 
 func (tx tracedTx) Lock(ctx context.Context, org string, key store.Key) (*store.Row, error) {

@@ -107,6 +107,8 @@ type Query struct {
 	Backward bool
 	// Limit is the greatest number of rows returned; it must be at least 1.
 	Limit int
+	// BodyOnly leaves all but Seq and Body of the rows empty.
+	BodyOnly bool
 }
 
 // Reader reads. Outside a transaction each call sees all that was committed
@@ -121,6 +123,11 @@ type Reader interface {
 	// it grows with the number of rows that begin with one, and without an
 	// organization with the number of rows that the narrowest condition finds.
 	List(ctx context.Context, q Query) ([]Row, error)
+	// Visit calls f with each row that List returns, in that order, until f
+	// returns an error, which Visit then returns. The row and its Body are there
+	// until f returns: what is kept must be copied. A connection waits for f,
+	// which must be quick and must not call the Store.
+	Visit(ctx context.Context, q Query, f func(*Row) error) error
 	// Count returns how many rows Where, Visible and Except select; After, Backward
 	// and Limit do not count.
 	Count(ctx context.Context, q Query) (int64, error)

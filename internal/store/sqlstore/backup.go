@@ -25,7 +25,7 @@ func BackupSQLite(ctx context.Context, dir, to string) (version int64, err error
 	if err != nil {
 		return 0, fmt.Errorf("back up database %s: %w", path, err)
 	}
-	c.interruptible = true
+	c.makeInterruptible()
 	defer func() { err = errors.Join(err, c.close()) }()
 	// SQLite takes an empty file for one that it may fill. Made here, it is
 	// nobody else's to read at any time.

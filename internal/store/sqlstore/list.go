@@ -18,7 +18,11 @@ const maxBranches = 8
 // What lies between is reserved by UTF-16 and no character.
 const surrogateMin, surrogateMax = 0xd800, 0xdfff
 
-const listColumns = "o.id, o.parent, o.name, o.seq, o.version, o.created, o.updated, o.body"
+// listColumns follow bodyColumns where all of a row is asked for.
+const (
+	bodyColumns = "o.seq, o.body"
+	listColumns = ", o.id, o.parent, o.name, o.version, o.created, o.updated"
+)
 
 // listPlan says how to find the rows that a query selects. Every row is found
 // through an index in the order of seq, so a page costs what its rows cost:
@@ -207,9 +211,12 @@ func (p *listPlan) list() (string, []any) {
 	// the statement anew for every value of it.
 	limit := p.arg(int64(p.query.Limit)) + " + 0"
 
-	columns := listColumns
-	if p.query.Org == "" {
-		columns += ", o.org"
+	columns := bodyColumns
+	if !p.query.BodyOnly {
+		columns += listColumns
+		if p.query.Org == "" {
+			columns += ", o.org"
+		}
 	}
 	if p.collects() {
 		p.collect(scope, columns)

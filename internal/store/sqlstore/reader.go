@@ -12,8 +12,10 @@ import (
 const rowColumns = "o.org, o.kind, o.id, o.parent, o.name, o.seq, o.version, o.created, o.updated, o.body, o.private"
 
 const (
-	getSQL = "SELECT " + rowColumns + " FROM objects o" +
-		" WHERE o.kind = $1 AND o.id = $2 AND ($3 = '' OR o.org = $3) AND o.deleted IS NULL"
+	// What is known of a row before it is read is not read again.
+	getColumns     = "o.parent, o.name, o.seq, o.version, o.created, o.updated, o.body, o.private"
+	getSQL         = "SELECT " + getColumns + " FROM objects o WHERE o.kind = $1 AND o.id = $2 AND o.org = $3 AND o.deleted IS NULL"
+	getAnywhereSQL = "SELECT " + getColumns + ", o.org FROM objects o WHERE o.kind = $1 AND o.id = $2 AND o.deleted IS NULL"
 
 	// The driving table is named first and joined with CROSS JOIN: SQLite keeps
 	// that order, and PostgreSQL takes it as any other join.
@@ -34,55 +36,88 @@ type reader struct {
 }
 
 func (r reader) Get(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	return r.get(ctx, getSQL, org, key)
+	return r.get(ctx, "", org, key)
 }
 
-func (r reader) get(ctx context.Context, sql, org string, key store.Key) (*store.Row, error) {
+// get reads a row, locked as the end of the statement says.
+func (r reader) get(ctx context.Context, lock, org string, key store.Key) (*store.Row, error) {
 	if !storable(org) || !storable(key.Kind) || !storable(key.ID) {
 		return nil, store.ErrNotFound
 	}
-	var found *store.Row
-	err := r.conn.query(ctx, sql, []any{key.Kind, key.ID, org}, func(scan func(...any) error) error {
-		var s rowScan
-		found = &s.Row
-		return s.scan(scan)
+	s := rowScan{Row: store.Row{Key: key, Org: org}}
+	dest := []any{&s.Parent, &s.Name, &s.Seq, &s.Version, &s.created, &s.updated, &s.Body, &s.Private}
+	sql, args := getSQL, []any{key.Kind, key.ID, org}
+	if org == "" {
+		sql, args, dest = getAnywhereSQL, args[:2], append(dest, &s.Org)
+	}
+	found := false
+	err := r.conn.query(ctx, sql+lock, args, func(scan func(...any) error) error {
+		found = true
+		return scan(dest...)
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case found == nil:
+	case !found:
 		return nil, store.ErrNotFound
 	}
-	return found, nil
+	s.setTimes()
+	return &s.Row, nil
 }
 
 func (r reader) List(ctx context.Context, q store.Query) ([]store.Row, error) {
-	if q.Limit < 1 {
-		return nil, fmt.Errorf("store: list limit is %d, it must be at least 1", q.Limit)
-	}
-	b, ok := plan(r.dialect, q)
-	if !ok {
-		return nil, nil
-	}
-	sql, args := b.list()
-	rows := make([]store.Row, 0, min(q.Limit, 100))
-	s := rowScan{Row: store.Row{Key: store.Key{Kind: q.Kind}, Org: q.Org}}
-	dest := []any{&s.ID, &s.Parent, &s.Name, &s.Seq, &s.Version, &s.created, &s.updated, &s.Body}
-	if q.Org == "" {
-		dest = append(dest, &s.Org)
-	}
-	err := r.conn.query(ctx, sql, args, func(scan func(...any) error) error {
-		if err := scan(dest...); err != nil {
-			return err
-		}
-		s.setTimes()
-		rows = append(rows, s.Row)
+	rows := make([]store.Row, 0, min(max(q.Limit, 0), 100))
+	err := r.Visit(ctx, q, func(row *store.Row) error {
+		kept := *row
+		kept.Body = append([]byte{}, row.Body...)
+		rows = append(rows, kept)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return rows, nil
+}
+
+func (r reader) Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
+	if q.Limit < 1 {
+		return fmt.Errorf("store: list limit is %d, it must be at least 1", q.Limit)
+	}
+	b, ok := plan(r.dialect, q)
+	if !ok {
+		return nil
+	}
+	sql, args := b.list()
+	var s rowScan
+	var body lent
+	dest := []any{&s.Seq, &body}
+	if !q.BodyOnly {
+		s.Kind, s.Org = q.Kind, q.Org
+		dest = append(dest, &s.ID, &s.Parent, &s.Name, &s.Version, &s.created, &s.updated)
+		if q.Org == "" {
+			dest = append(dest, &s.Org)
+		}
+	}
+	return r.conn.query(ctx, sql, args, func(scan func(...any) error) error {
+		if err := scan(dest...); err != nil {
+			return err
+		}
+		if !q.BodyOnly {
+			s.setTimes()
+		}
+		s.Body = body
+		return f(&s.Row)
+	})
+}
+
+// lent receives bytes that are there until the next row. It has the form that
+// pgx gives the bytes of its own buffer to.
+type lent []byte
+
+// ScanBytes takes the bytes as they are.
+func (l *lent) ScanBytes(b []byte) error {
+	*l = b
+	return nil
 }
 
 func (r reader) Count(ctx context.Context, q store.Query) (int64, error) {

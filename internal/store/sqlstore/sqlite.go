@@ -94,7 +94,7 @@ func (b *sqliteBackend) read(ctx context.Context, fn func(conn) error) error {
 			if err != nil {
 				return err
 			}
-			opened.interruptible = true
+			opened.makeInterruptible()
 			c = opened
 		}
 		return fn(c)
@@ -108,7 +108,7 @@ func (b *sqliteBackend) snapshot(ctx context.Context, fn func(conn) error) (err 
 	if err != nil {
 		return err
 	}
-	c.interruptible = true
+	c.makeInterruptible()
 	defer func() { err = errors.Join(err, c.close()) }()
 	// The first statement that reads takes the moment.
 	if _, err := c.exec(ctx, "BEGIN", nil); err != nil {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +27,49 @@ type sqliteConn struct {
 	// statements are prepared statements by their text with PostgreSQL's
 	// placeholders.
 	statements map[string]*sqlite.Stmt
-	// interruptible makes the end of a context stop a statement under way.
-	interruptible bool
+	// interrupt makes the end of a context stop a statement under way; nil where
+	// nothing does.
+	interrupt *interrupt
+}
+
+// interrupt stops the statements of one connection. It stays armed from one
+// statement to the next: to arm it takes a goroutine, which would cost a short
+// statement more than its work.
+type interrupt struct {
+	conn *sqlite.Conn
+	// done is closed to stop the statement; ended tells that this has been done.
+	done, ended chan struct{}
+}
+
+func (s *sqliteConn) makeInterruptible() {
+	s.interrupt = &interrupt{conn: s.conn, ended: make(chan struct{}, 1)}
+	s.interrupt.arm()
+}
+
+func (i *interrupt) arm() {
+	i.done = make(chan struct{})
+	i.conn.SetInterrupt(i.done)
+}
+
+func (i *interrupt) fire() {
+	close(i.done)
+	i.ended <- struct{}{}
+}
+
+// during runs a statement, which the end of the context stops.
+func (i *interrupt) during(ctx context.Context, statement func() error) error {
+	stop := context.AfterFunc(ctx, i.fire)
+	defer func() {
+		if !stop() {
+			<-i.ended
+			i.arm()
+		}
+	}()
+	err := statement()
+	if sqlite.ErrCode(err) == sqlite.ResultInterrupt && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // openSQLiteConn opens a connection with a page cache of so many KiB at most.
@@ -49,22 +91,22 @@ func openSQLiteConn(path string, flags sqlite.OpenFlags, cacheKiB int, pragmas .
 	return s, nil
 }
 
-func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) (err error) {
-	if s.interruptible {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		// A row found by its key is there before an interrupt could be.
-		if sql != getSQL && sql != settingSQL {
-			s.conn.SetInterrupt(ctx.Done())
-			defer func() {
-				s.conn.SetInterrupt(nil)
-				if sqlite.ErrCode(err) == sqlite.ResultInterrupt && ctx.Err() != nil {
-					err = ctx.Err()
-				}
-			}()
-		}
+func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	if s.interrupt == nil {
+		return s.run(sql, args, row)
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch sql {
+	case getSQL, getAnywhereSQL, settingSQL:
+		// A row found by its key is there before an interrupt could be.
+		return s.run(sql, args, row)
+	}
+	return s.interrupt.during(ctx, func() error { return s.run(sql, args, row) })
+}
+
+func (s *sqliteConn) run(sql string, args []any, row func(scan func(dest ...any) error) error) error {
 	stmt, err := s.prepare(sql)
 	if err != nil {
 		return sqliteError(err)
@@ -140,6 +182,10 @@ func scanColumns(stmt *sqlite.Stmt, dest []any) error {
 			*v = stmt.ColumnInt64(i)
 		case *[]byte:
 			*v = make([]byte, stmt.ColumnLen(i))
+			stmt.ColumnBytes(i, *v)
+		case *lent:
+			n := stmt.ColumnLen(i)
+			*v = slices.Grow((*v)[:0], n)[:n]
 			stmt.ColumnBytes(i, *v)
 		default:
 			return fmt.Errorf("sqlstore: cannot scan into a %T", d)

@@ -149,6 +149,10 @@ func (s *db) List(ctx context.Context, q store.Query) (rows []store.Row, err err
 	return rows, err
 }
 
+func (s *db) Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
+	return s.backend.read(ctx, func(c conn) error { return reader{s.dialect, c}.Visit(ctx, q, f) })
+}
+
 func (s *db) Count(ctx context.Context, q store.Query) (n int64, err error) {
 	err = s.backend.read(ctx, func(c conn) error {
 		n, err = reader{s.dialect, c}.Count(ctx, q)

@@ -60,11 +60,11 @@ type tx struct {
 var _ store.Tx = (*tx)(nil)
 
 func (t *tx) Lock(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	return t.get(ctx, getSQL+t.dialect.forUpdate, org, key)
+	return t.get(ctx, t.dialect.forUpdate, org, key)
 }
 
 func (t *tx) Pin(ctx context.Context, org string, key store.Key) (*store.Row, error) {
-	return t.get(ctx, getSQL+t.dialect.forPin, org, key)
+	return t.get(ctx, t.dialect.forPin, org, key)
 }
 
 func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) error {
