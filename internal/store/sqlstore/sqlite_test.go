@@ -363,19 +363,40 @@ func TestSQLiteStatementsAreBounded(t *testing.T) {
 	}
 }
 
-// TestReadIsInterrupted ends the context of a statement that would run on.
+// TestReadIsInterrupted ends the context of a statement that would run on, again
+// and again on the same connection, which goes on serving others.
 func TestReadIsInterrupted(t *testing.T) {
 	t.Parallel()
 	s := openSQLite(t, t.TempDir(), Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	c, err := openSQLiteConn(filepath.Join(t.TempDir(), "other.db"), sqlite.OpenReadWrite|sqlite.OpenCreate, readerCacheKiB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.makeInterruptible()
+	defer func() { _ = c.close() }()
 	const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-	err := sqliteOf(s).read(ctx, func(c conn) error {
-		_, err := c.exec(ctx, endless, nil)
-		return err
-	})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want context.DeadlineExceeded", err)
+	for name, read := range map[string]func(context.Context) error{
+		"lent by the store": func(ctx context.Context) error {
+			return sqliteOf(s).read(ctx, func(c conn) error {
+				_, err := c.exec(ctx, endless, nil)
+				return err
+			})
+		},
+		"one connection": func(ctx context.Context) error {
+			_, err := c.exec(ctx, endless, nil)
+			return err
+		},
+	} {
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if err := read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: error %v, want context.DeadlineExceeded", name, err)
+			}
+			cancel()
+			if _, err := c.exec(t.Context(), "SELECT 1", nil); err != nil {
+				t.Errorf("%s: the next statement: %v", name, err)
+			}
+		}
 	}
 	if count(t, s) != 0 {
 		t.Error("rows out of nowhere")

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,5 +104,27 @@ func limitAtLeastOne(b *bench) {
 		if _, err := b.List(b.ctx, store.Query{Org: b.org, Kind: b.kind, Limit: limit}); err == nil {
 			b.Errorf("a list with limit %d is no error", limit)
 		}
+	}
+}
+
+// visitEnds stops in the midst of a page, which holds nothing up.
+func visitEnds(b *bench) {
+	b.add(ids("a", 5)...)
+	enough := errors.New("enough")
+	for range 20 { // more often than there are connections
+		visited := 0
+		err := b.Visit(b.ctx, store.Query{Org: b.org, Kind: b.kind, Limit: 5}, func(*store.Row) error {
+			if visited++; visited == 3 {
+				return enough
+			}
+			return nil
+		})
+		if !errors.Is(err, enough) || visited != 3 {
+			b.Fatalf("visited %d rows: %v", visited, err)
+		}
+	}
+	b.add("b-1")
+	if got := b.list(store.Query{}); len(got) != 6 {
+		b.Errorf("afterwards: %v", got)
 	}
 }

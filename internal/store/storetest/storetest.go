@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ var tests = []struct {
 	{"PagesBackward", pagesBackward},
 	{"PagesUnderChange", pagesUnderChange},
 	{"LimitAtLeastOne", limitAtLeastOne},
+	{"VisitEnds", visitEnds},
 
 	{"Filters", filters},
 	{"ManyValues", manyValues},
@@ -194,6 +196,36 @@ func (b *bench) update(fn func(store.Tx) error) {
 	}
 }
 
+// rows returns the rows that the query selects. A visit finds the same ones,
+// with all that they have or with their bodies alone.
+func (b *bench) rows(q store.Query) []store.Row {
+	b.Helper()
+	rows, err := b.List(b.ctx, q)
+	if err != nil {
+		b.Fatalf("list: %v", err)
+	}
+	for _, q.BodyOnly = range []bool{false, true} {
+		visited := 0
+		err = b.Visit(b.ctx, q, func(r *store.Row) error {
+			if visited < len(rows) {
+				want := rows[visited]
+				if q.BodyOnly {
+					want = store.Row{Seq: want.Seq, Body: want.Body}
+				}
+				if !reflect.DeepEqual(*r, want) {
+					b.Errorf("visited %+v, listed %+v", *r, want)
+				}
+			}
+			visited++
+			return nil
+		})
+		if err != nil || visited != len(rows) {
+			b.Fatalf("visited %d rows of %d: %v", visited, len(rows), err)
+		}
+	}
+	return rows
+}
+
 // list returns the IDs that the query selects in the bench's own kind.
 func (b *bench) list(q store.Query) []string {
 	b.Helper()
@@ -201,10 +233,7 @@ func (b *bench) list(q store.Query) []string {
 	if q.Limit == 0 {
 		q.Limit = 1000
 	}
-	rows, err := b.List(b.ctx, q)
-	if err != nil {
-		b.Fatalf("list: %v", err)
-	}
+	rows := b.rows(q)
 	ids := make([]string, len(rows))
 	for i, r := range rows {
 		ids[i] = r.ID
