@@ -3,6 +3,7 @@ package authn_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,28 @@ func TestPasswords(t *testing.T) {
 		got, err := authn.PasswordMatches(attempt, hash)
 		if err != nil || got != want {
 			t.Errorf("%q matches: %v, %v", attempt, got, err)
+		}
+	}
+}
+
+// A generated password is hashed in no time, and compared in the time of others:
+// what it takes of memory is counted, for which the test must be alone.
+func TestHashGenerated(t *testing.T) { //nolint:paralleltest // see above
+	const password = "x7Rk2mPq9Lw4Zt6Bn8Vc3Hs5"
+	hash, err := authn.HashGenerated(password)
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=1024,t=1,p=1$") {
+		t.Fatalf("the hash is %s, %v", hash, err)
+	}
+	for attempt, want := range map[string]bool{password: true, password + "x": false, "": false} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, err := authn.PasswordMatches(attempt, hash)
+		runtime.ReadMemStats(&after)
+		if err != nil || got != want {
+			t.Errorf("%q matches: %v, %v", attempt, got, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took < 64<<20 {
+			t.Errorf("%q is compared in %d bytes: quicker than other passwords", attempt, took)
 		}
 	}
 }

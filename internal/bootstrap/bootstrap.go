@@ -22,6 +22,9 @@ type Credentials struct {
 	OrganizationID, EnvironmentID string
 	Email, Password               string
 	APIKey, APISecret             string
+
+	// generated says that the password was made here.
+	generated bool
 }
 
 // Names of settings in the store.
@@ -91,6 +94,7 @@ func Choose(o Options) Credentials {
 		Email:          o.Email, Password: o.Password,
 		APIKey: o.APIKey, APISecret: o.APISecret,
 		EnvironmentID: org.Environment.ID.New(),
+		generated:     o.Password == "",
 	}
 	for value, choose := range map[*string]func() string{
 		&c.OrganizationID: uuid.NewString,
@@ -110,7 +114,11 @@ func Choose(o Options) Credentials {
 // transaction, and reports whether it did: another replica may have been
 // quicker.
 func Create(ctx context.Context, e *engine.Engine, c Credentials) (bool, error) {
-	password, err := authn.HashPassword(c.Password)
+	hash := authn.HashPassword
+	if c.generated {
+		hash = authn.HashGenerated // the first start need not wait for it
+	}
+	password, err := hash(c.Password)
 	if err != nil {
 		return false, err
 	}
