@@ -2,11 +2,18 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/internal/server"
 )
+
+// gcPercent is how much garbage there may be for each 100 bytes in use. What a
+// server keeps in memory is little, so that the usual 100 would have it collect
+// many times a second under load. GOMEMLIMIT bounds the whole.
+const gcPercent = 400
 
 func serveCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -31,6 +38,9 @@ WEIR_AZURE_CLIENT_SECRET is the client secret for '--cloud-check azure'.`,
 			if err != nil {
 				return err
 			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			config := serverConfig(k)
 			s, err := server.Open(cmd.Context(), config, versionText(), log)
 			if err != nil {
@@ -42,6 +52,7 @@ WEIR_AZURE_CLIENT_SECRET is the client secret for '--cloud-check azure'.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "Clients must trust the local CA: %s\n", s.CAPath)
 			}
 			log.Info("serving", "url", s.URL, "version", versionText())
+			go debug.FreeOSMemory() // what the start took is not needed again
 			return s.Serve(cmd.Context())
 		},
 	}

@@ -15,13 +15,10 @@ var errTooLong = fmt.Errorf("crn: the name is longer than %d bytes", MaxLength)
 // or Pattern has gone through it.
 type builder struct{ strings.Builder }
 
-// newBuilder returns a builder that starts with canonical text and has room for
-// so many bytes more.
-func newBuilder(text string, room int) *builder {
-	var b builder
+// start begins with canonical text and makes room for so many bytes more.
+func (b *builder) start(text string, room int) {
 	b.Grow(len(text) + room)
 	b.WriteString(text)
-	return &b
 }
 
 // add appends a segment. An empty value is for the caller to refuse: it is

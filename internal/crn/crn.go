@@ -90,14 +90,22 @@ func New(authority string, segments ...Segment) (CRN, error) {
 	if err := checkAuthority(authority); err != nil {
 		return CRN{}, err
 	}
-	c := CRN{scheme + strings.ToLower(authority)}
+	room := len(authority)
 	for _, s := range segments {
-		var err error
-		if c, err = c.Append(s.Key, s.Value); err != nil {
+		room += len(s.Key) + len(s.Value) + 2
+	}
+	var b builder
+	b.start(scheme, room)
+	b.WriteString(strings.ToLower(authority))
+	for _, s := range segments {
+		if s.Value == "" {
+			return CRN{}, emptyValue(s.Key)
+		}
+		if err := b.add(s.Key, s.Value); err != nil {
 			return CRN{}, err
 		}
 	}
-	return c, nil
+	return CRN{b.String()}, nil
 }
 
 // Must returns c and panics if err is not nil. It is for names that are known
@@ -119,7 +127,8 @@ func (c CRN) Append(key, value string) (CRN, error) {
 	if value == "" {
 		return CRN{}, emptyValue(key)
 	}
-	b := newBuilder(c.text, len(key)+len(value)+2)
+	var b builder
+	b.start(c.text, len(key)+len(value)+2)
 	if err := b.add(key, value); err != nil {
 		return CRN{}, err
 	}

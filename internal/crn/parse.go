@@ -57,7 +57,8 @@ func parse(s string) (c CRN, wildcard bool, err error) {
 	if path == "/" {
 		path = ""
 	}
-	b := newBuilder(scheme, len(s))
+	var b builder
+	b.start(scheme, len(s))
 	b.WriteString(strings.ToLower(authority))
 
 	lastKey := ""

@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -39,15 +42,14 @@ func (s *Server) handler() (http.Handler, error) {
 		return nil, err
 	}
 	layers := []func(http.Handler) http.Handler{
-		s.withRequestID,
+		s.withContext,
 		s.withLog,
 		s.withRecovery,
 		s.withSecureTransport,
-		s.withTimeout,
 		s.withPlainPath,
 	}
 	if s.tracer != nil {
-		layers = slices.Insert(layers, 2, s.withTrace) // inside of withLog, which has the record
+		layers = slices.Insert(layers, 2, s.withTrace) // inside of withLog, which names the trace
 	}
 	h := routes
 	for i := len(layers) - 1; i >= 0; i-- {
@@ -167,18 +169,20 @@ type record struct {
 	code string
 	// trace is the ID of the request's trace, or "".
 	trace string
-	// turn is limits.turn for the request's address.
-	turn func(context.Context) (leave func(), err error)
+	// limits are those of the server and client the request's address; limits is
+	// nil outside of a request.
+	limits *limits
+	client netip.Addr
 }
 
 // await waits until the address of the request may have something done for it
 // that comes before it is known who asks; leave must be called after it. Outside
 // of a request, in the operator's commands, there is nothing to wait for.
 func (r *record) await(ctx context.Context) (leave func(), err error) {
-	if r.turn == nil {
+	if r.limits == nil {
 		return func() {}, nil
 	}
-	return r.turn(ctx)
+	return r.limits.turn(ctx, r.client)
 }
 
 type recordKey struct{}
@@ -190,14 +194,25 @@ func recordOf(ctx context.Context) *record {
 	return &record{}
 }
 
-// withRequestID gives each request an id of the server's own: a client's would
-// let it write what it likes into the log.
-func (s *Server) withRequestID(next http.Handler) http.Handler {
+// withContext gives each request an id of the server's own, since a client's
+// would let it write what it likes into the log; the record that the layers
+// fill; and the time that it may take. A request is copied for each context,
+// so that all of it is one step.
+func (s *Server) withContext(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := strings.ReplaceAll(uuid.NewString(), "-", "")
-		w.Header().Set("X-Request-Id", id)
-		next.ServeHTTP(w, r.WithContext(api.WithRequestID(r.Context(), id)))
+		id := newRequestID()
+		w.Header()["X-Request-Id"] = []string{id}
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		ctx = context.WithValue(api.WithRequestID(ctx, id), recordKey{}, &record{limits: s.limits, client: s.proxies.Client(r)})
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// newRequestID returns 32 hexadecimal digits: a random UUID without hyphens.
+func newRequestID() string {
+	id := uuid.New()
+	return hex.EncodeToString(id[:])
 }
 
 // statusWriter remembers the status.
@@ -228,15 +243,17 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) withLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		client := s.proxies.Client(r)
-		rec := &record{turn: func(ctx context.Context) (leave func(), err error) { return s.limits.turn(ctx, client) }}
+		rec := recordOf(r.Context())
 		sw := &statusWriter{ResponseWriter: w}
-		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
+		next.ServeHTTP(sw, r)
 		elapsed := time.Since(start)
 		if sw.status == 0 {
 			sw.status = http.StatusOK // the handler wrote nothing, and net/http says this
 		}
 		s.metrics.observe(rec.operation, sw.status, elapsed)
+		if !s.log.Enabled(r.Context(), slog.LevelInfo) {
+			return
+		}
 		principal := ""
 		if rec.caller != nil {
 			principal = rec.caller.Principal
@@ -245,10 +262,10 @@ func (s *Server) withLog(next http.Handler) http.Handler {
 		if rec.trace != "" {
 			log = log.With("trace_id", rec.trace)
 		}
-		log.InfoContext(r.Context(), "request",
-			"request_id", api.RequestID(r.Context()), "method", r.Method, "path", r.URL.Path,
-			"operation", rec.operation, "principal", principal, "status", sw.status,
-			"duration", elapsed, "client", client.String())
+		log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+			slog.String("request_id", api.RequestID(r.Context())), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.String("operation", rec.operation), slog.String("principal", principal), slog.Int("status", sw.status),
+			slog.Duration("duration", elapsed), slog.String("client", rec.client.String()))
 	})
 }
 
@@ -283,14 +300,6 @@ func (s *Server) withSecureTransport(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *Server) withTimeout(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -313,8 +312,6 @@ func (s *Server) first(ctx context.Context) error {
 	if created {
 		s.First = &c
 	}
-	// Hashing the password took 64 MiB, which are not needed again.
-	debug.FreeOSMemory()
 	return bootstrap.Settle(ctx, s.store, s.config.DataDir)
 }
 
