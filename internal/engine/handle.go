@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,16 +51,24 @@ type Answer struct {
 	Location string
 	// Body has marks in place of the public URL; nil means no content.
 	Body []byte
-	// buffer is what Body lies in, where others use it after this answer.
-	buffer *bytes.Buffer
+	// page is what follows Body in the answer to a list.
+	page *documents
 }
 
-// Release says that Body is read no more, which saves the next answer making
+// Rest is what follows Body, without marks.
+func (a *Answer) Rest() []byte {
+	if a.page == nil {
+		return nil
+	}
+	return a.page.text
+}
+
+// Release says that Rest is read no more, so that the next list need not make
 // room of its own. It need not be called.
 func (a *Answer) Release() {
-	if a.buffer != nil {
-		api.PutBuffer(a.buffer)
-		a.buffer, a.Body = nil, nil
+	if a.page != nil {
+		a.page.release()
+		a.page = nil
 	}
 }
 

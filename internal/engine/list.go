@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
@@ -61,35 +62,46 @@ func (e *Engine) list(ctx context.Context, q *request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := k.readPage(ctx, from, query, at.Size)
+	page, err := e.readPage(ctx, k, from, query, at.Size)
 	if err != nil {
 		return nil, err
 	}
 	links := pageLinks{e: e, path: q.collection(), filters: filters, size: at.Size, binding: binding}
-	meta, err := listMeta(ctx, q, from, query, at, documents, links)
+	meta, err := listMeta(ctx, q, from, query, at, page, links)
 	if err != nil {
 		return nil, err
 	}
-	body := renderList(k, meta, documents)
-	return &Answer{Status: q.op.Success, Body: body.Bytes(), buffer: body}, nil
+	return &Answer{Status: q.op.Success, Body: renderList(k, meta), page: page}, nil
 }
 
-// documents are those of one page, one behind the other as they were found.
+// documents are those of one page: the end of the answer to a list.
 type documents struct {
-	text *bytes.Buffer
-	// seqs are their positions in the order of lists, ends where each ends in
-	// text.
+	// text is the rest of the answer, without marks.
+	text []byte
+	// seqs are the positions of the documents in the order of lists, ends where
+	// each ends in text with the comma behind it.
 	seqs []int64
 	ends []int
-	// backward says that they were found in the opposite order.
-	backward bool
 	// further says that there are more beyond the last one found.
 	further bool
 }
 
+// pages are kept for the next lists, which need room for as much.
+var pages = sync.Pool{New: func() any { return new(documents) }}
+
+// maxKeptPage is the greatest room in bytes that is kept for the next page.
+const maxKeptPage = 256 << 10
+
+func (d *documents) release() {
+	if cap(d.text) <= maxKeptPage {
+		pages.Put(d)
+	}
+}
+
 // readPage reads so many documents, and whether there are more.
-func (k *Kind) readPage(ctx context.Context, from reader, query store.Query, size int) (*documents, error) {
-	d := &documents{text: api.GetBuffer(), backward: query.Backward, seqs: make([]int64, 0, size), ends: make([]int, 0, size)}
+func (e *Engine) readPage(ctx context.Context, k *Kind, from reader, query store.Query, size int) (*documents, error) {
+	d, _ := pages.Get().(*documents)
+	d.text, d.seqs, d.ends, d.further = d.text[:0], d.seqs[:0], d.ends[:0], false
 	query.BodyOnly = k.Of == nil // the document of another version is made from all of a row
 	err := from.Visit(ctx, query, func(row *store.Row) error {
 		if len(d.seqs) == size {
@@ -100,34 +112,32 @@ func (k *Kind) readPage(ctx context.Context, from reader, query store.Query, siz
 		if err != nil {
 			return err
 		}
-		d.text.Write(document)
-		d.seqs, d.ends = append(d.seqs, row.Seq), append(d.ends, d.text.Len())
+		d.text = append(api.AppendSpliced(d.text, document, e.PublicURL), ',')
+		d.seqs, d.ends = append(d.seqs, row.Seq), append(d.ends, len(d.text))
 		return nil
 	})
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	if query.Backward {
+		d.reverse()
+	}
+	d.text = append(bytes.TrimSuffix(d.text, []byte{','}), "]}"...)
+	return d, nil
 }
 
-// at returns the i-th document of the page.
-func (d *documents) at(i int) []byte {
-	if d.backward {
-		i = len(d.ends) - 1 - i
+// reverse brings what was found from the end into the order of lists.
+func (d *documents) reverse() {
+	text := make([]byte, 0, len(d.text)+1)
+	for i := len(d.ends) - 1; i >= 0; i-- {
+		start := 0
+		if i > 0 {
+			start = d.ends[i-1]
+		}
+		text = append(text, d.text[start:d.ends[i]]...)
 	}
-	start := 0
-	if i > 0 {
-		start = d.ends[i-1]
-	}
-	return d.text.Bytes()[start:d.ends[i]]
-}
-
-// first and last are the positions at the ends of the page.
-func (d *documents) first() int64 { return d.end(!d.backward) }
-func (d *documents) last() int64  { return d.end(d.backward) }
-
-func (d *documents) end(foundFirst bool) int64 {
-	if foundFirst {
-		return d.seqs[0]
-	}
-	return d.seqs[len(d.seqs)-1]
+	d.text = text
+	slices.Reverse(d.seqs)
 }
 
 // checkParent answers for a list below something that is not there, or that the
@@ -341,10 +351,10 @@ func listMeta(ctx context.Context, q *request, from reader, query store.Query, a
 		link("last", links.to(0, true))
 	}
 	if pages.Prev && hasPrev && len(page.seqs) > 0 {
-		link("prev", links.to(page.first(), true))
+		link("prev", links.to(page.seqs[0], true))
 	}
 	if hasNext && len(page.seqs) > 0 {
-		link("next", links.to(page.last(), false))
+		link("next", links.to(page.seqs[len(page.seqs)-1], false))
 	}
 	if pages.Total {
 		n, err := from.Count(ctx, query)
@@ -356,22 +366,13 @@ func listMeta(ctx context.Context, q *request, from reader, query store.Query, a
 	return b.Bytes(), nil
 }
 
-// renderList joins documents: nothing is decoded for a list.
-func renderList(k *Kind, meta []byte, page *documents) *bytes.Buffer {
-	var head encoder
-	head.raw(`{"api_version":`).text(k.APIVersion()).raw(`,"kind":`).text(k.ListKind())
-	head.raw(`,"metadata":{`).Write(meta)
-	head.raw(`},"data":[`)
-	b := api.GetBuffer()
-	b.Grow(head.Len() + page.text.Len() + len(page.ends) + 2)
-	b.Write(head.Bytes())
-	for i := range page.ends {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(page.at(i))
-	}
-	b.WriteString(`]}`)
-	api.PutBuffer(page.text)
-	return b
+// renderList is the beginning of a list, up to its documents: nothing is decoded
+// for a list, and its documents are sent as they lie.
+func renderList(k *Kind, meta []byte) []byte {
+	var b encoder
+	b.Grow(128 + len(meta))
+	b.raw(`{"api_version":`).text(k.APIVersion()).raw(`,"kind":`).text(k.ListKind())
+	b.raw(`,"metadata":{`).Write(meta)
+	b.raw(`},"data":[`)
+	return b.Bytes()
 }

@@ -413,15 +413,14 @@ func (s *Server) write(w http.ResponseWriter, answer *engine.Answer) {
 		w.WriteHeader(answer.Status)
 		return
 	}
-	body := api.GetBuffer()
-	api.Splice(body, answer.Body, s.URL)
-	answer.Release()
+	body, rest := api.AppendSpliced(make([]byte, 0, len(answer.Body)+256), answer.Body, s.URL), answer.Rest()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(body)+len(rest)))
 	w.WriteHeader(answer.Status)
+	_, _ = w.Write(body)
 	// A client that went away is no concern of ours. Yet HTTP/2 may still read
-	// the buffer then, which must not be given to the next answer.
-	if _, err := w.Write(body.Bytes()); err == nil {
-		api.PutBuffer(body)
+	// the rest then, which must not become the room of another answer.
+	if _, err := w.Write(rest); err == nil {
+		answer.Release()
 	}
 }
