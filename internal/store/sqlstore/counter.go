@@ -159,6 +159,10 @@ func (t *tx) count(ctx context.Context) error {
 		if err := checkCounter(d.Counter); err != nil {
 			return err
 		}
+		// What is held takes locks, which must keep their order.
+		if err := t.flush(ctx); err != nil {
+			return err
+		}
 		change := t.spread
 		if d.Subject != "" || t.dialect.slots == 1 {
 			change = t.change
@@ -225,33 +229,48 @@ func (t *tx) spread(ctx context.Context, d delta) error {
 			return err
 		}
 	}
-	if _, _, err := t.add(ctx, d, slot); err != nil {
-		return err
-	}
-	value, limit, _, err = t.sum(ctx, d)
-	switch {
-	case err != nil:
-		return err
-	case value+margin <= limit:
-		return nil
-	case far:
-		// Others were quicker. The next run sees at once that the limit is near.
-		return fmt.Errorf("%w: the counter %s has come near its limit", errRetry, d.Name)
-	default:
-		return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
-	}
+	sql, args := d.add(slot)
+	t.hold(sql, args, nil)
+	sql, args = d.sum()
+	var n int64
+	t.hold(sql, args, func(scan func(...any) error) error { return scan(&value, &limit, &n) })
+	t.checks = append(t.checks, func() error {
+		switch {
+		case value+margin <= limit:
+			return nil
+		case far:
+			// Others were quicker. The next run sees at once that the limit is near.
+			return fmt.Errorf("%w: the counter %s has come near its limit", errRetry, d.Name)
+		default:
+			return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
+		}
+	})
+	return nil
+}
+
+// add is the statement that changes one row of the counter.
+func (d delta) add(slot int) (sql string, args []any) {
+	return addSQL, []any{d.Org, d.Subject, d.Name, d.Limit, int64(slot), d.By}
+}
+
+// sum is the statement that reads what the counter stands at, the limit in force
+// and the number of its rows.
+func (d delta) sum() (sql string, args []any) {
+	return sumSQL, []any{d.Org, d.Subject, d.Name, d.Limit}
 }
 
 // add changes one row of a counter and returns its new value.
 func (t *tx) add(ctx context.Context, d delta, slot int) (value, limit int64, err error) {
-	err = t.one(ctx, addSQL, []any{d.Org, d.Subject, d.Name, d.Limit, int64(slot), d.By}, &value, &limit)
+	sql, args := d.add(slot)
+	err = t.one(ctx, sql, args, &value, &limit)
 	return value, limit, err
 }
 
 // sum returns the value of a counter and how many rows it has.
 func (t *tx) sum(ctx context.Context, d delta) (value, limit int64, slots int, err error) {
 	var n int64
-	err = t.one(ctx, sumSQL, []any{d.Org, d.Subject, d.Name, d.Limit}, &value, &limit, &n)
+	sql, args := d.sum()
+	err = t.one(ctx, sql, args, &value, &limit, &n)
 	return value, limit, int(n), err
 }
 

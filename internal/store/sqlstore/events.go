@@ -163,16 +163,13 @@ func (t *tx) Append(events ...store.Event) error {
 
 // insertEvents writes what was appended. It is the last thing that a
 // transaction does, while all of its locks are held.
-func (t *tx) insertEvents(ctx context.Context) error {
+func (t *tx) insertEvents() {
 	for events := t.events; len(events) > 0; {
 		batch := events[:min(len(events), t.dialect.eventBatch)]
 		events = events[len(batch):]
 		sql, args := t.dialect.insertEvents(batch)
-		if _, err := t.conn.exec(ctx, sql, args); err != nil {
-			return err
-		}
+		t.hold(sql, args, nil)
 	}
-	return nil
 }
 
 func (t *tx) RemoveEvents(ctx context.Context, through int64) error {

@@ -224,6 +224,7 @@ type postgresConn struct {
 	q interface {
 		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+		SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	}
 }
 
@@ -232,6 +233,10 @@ func (c postgresConn) query(ctx context.Context, sql string, args []any, row fun
 	if err != nil {
 		return postgresError(ctx, err)
 	}
+	return readRows(ctx, rows, row)
+}
+
+func readRows(ctx context.Context, rows pgx.Rows, row func(scan func(dest ...any) error) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {
@@ -239,6 +244,29 @@ func (c postgresConn) query(ctx context.Context, sql string, args []any, row fun
 		}
 	}
 	return postgresError(ctx, rows.Err())
+}
+
+func (c postgresConn) batch(ctx context.Context, statements []statement) (err error) {
+	var b pgx.Batch
+	for _, s := range statements {
+		b.Queue(s.sql, s.args...)
+	}
+	results := c.q.SendBatch(ctx, &b)
+	defer func() {
+		if closed := results.Close(); err == nil {
+			err = postgresError(ctx, closed)
+		}
+	}()
+	for _, s := range statements {
+		rows, err := results.Query()
+		if err != nil {
+			return postgresError(ctx, err)
+		}
+		if err := readRows(ctx, rows, s.row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c postgresConn) exec(ctx context.Context, sql string, args []any) (int64, error) {

@@ -138,6 +138,15 @@ func (s *sqliteConn) exec(ctx context.Context, sql string, args []any) (int64, e
 	return int64(s.conn.Changes()), err
 }
 
+func (s *sqliteConn) batch(ctx context.Context, statements []statement) error {
+	for _, one := range statements {
+		if err := s.query(ctx, one.sql, one.args, one.row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *sqliteConn) prepare(sql string) (*sqlite.Stmt, error) {
 	if stmt := s.statements[sql]; stmt != nil {
 		return stmt, nil

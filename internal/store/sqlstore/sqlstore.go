@@ -70,6 +70,17 @@ type conn interface {
 	query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
 	// exec reports the number of rows affected.
 	exec(ctx context.Context, sql string, args []any) (int64, error)
+	// batch runs the statements one after the other, each of which sees what was
+	// committed when it began, until one fails. Where the database is a server, they
+	// go there together.
+	batch(ctx context.Context, statements []statement) error
+}
+
+// statement is a query of a batch.
+type statement struct {
+	sql  string
+	args []any
+	row  func(scan func(dest ...any) error) error
 }
 
 // backend lends connections.
@@ -251,7 +262,8 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 			err = t.count(ctx)
 		}
 		if err == nil {
-			err = t.insertEvents(ctx)
+			t.insertEvents()
+			err = t.flush(ctx)
 		}
 		if err == nil && !written.empty() {
 			err = s.backend.announce(ctx, guard, written.Change)
@@ -318,6 +330,13 @@ func (g *guardedConn) exec(ctx context.Context, sql string, args []any) (int64, 
 	}
 	n, err := g.conn.exec(ctx, sql, args)
 	return n, g.note(err)
+}
+
+func (g *guardedConn) batch(ctx context.Context, statements []statement) error {
+	if err := g.refusal(); err != nil {
+		return err
+	}
+	return g.note(g.conn.batch(ctx, statements))
 }
 
 func (g *guardedConn) refusal() error {

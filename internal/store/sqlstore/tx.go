@@ -55,9 +55,38 @@ type tx struct {
 	// events are those that the end of the transaction writes.
 	events  []store.Event
 	tallied tallies
+	// held are statements that wait for others to go to the database with, and
+	// checks what is to be made of their results.
+	held   []statement
+	checks []func() error
 }
 
 var _ store.Tx = (*tx)(nil)
+
+// hold lets a statement wait for flush. row may be nil.
+func (t *tx) hold(sql string, args []any, row func(scan func(...any) error) error) {
+	if row == nil {
+		row = func(func(...any) error) error { return nil }
+	}
+	t.held = append(t.held, statement{sql, args, row})
+}
+
+// flush runs what was held, and what checks its results.
+func (t *tx) flush(ctx context.Context) error {
+	held, checks := t.held, t.checks
+	t.held, t.checks = nil, nil
+	if len(held) > 0 {
+		if err := t.conn.batch(ctx, held); err != nil {
+			return err
+		}
+	}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (t *tx) Lock(ctx context.Context, org string, key store.Key) (*store.Row, error) {
 	return t.get(ctx, t.dialect.forUpdate, org, key)
