@@ -30,8 +30,15 @@ func medians(results []result) result {
 	return result{rate: median(rate), p50: median(p50), p99: median(p99), cpu: median(cpu), allocations: median(allocations)}
 }
 
-// row is one line of the table.
+// report is what was measured up to now.
+type report struct {
+	rows []row
+}
+
+// row is one line of a table.
 type row struct {
+	// part is the name of the table.
+	part        string
 	work        string
 	connections int
 	contestant  string
@@ -40,12 +47,17 @@ type row struct {
 	ratio float64
 }
 
-// printTable writes the rows as a table in Markdown. Times are in microseconds.
-func printTable(out io.Writer, rows []row) error {
+// printRows writes the rows of a part as a table in Markdown. Times are in
+// microseconds.
+func (r *report) printRows(out io.Writer, part string) error {
 	var b strings.Builder
+	fmt.Fprintf(&b, "\n### %s\n\n", part)
 	b.WriteString("| Work | Connections | Who | Requests/s | p50 µs | p99 µs | CPU µs | Allocations | Weir's ratio |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
-	for _, r := range rows {
+	for _, r := range r.rows {
+		if r.part != part {
+			continue
+		}
 		fmt.Fprintf(&b, "| %s | %d | %s | %.0f | %d | %d | %s | %s | %.2f |\n", r.work, r.connections, r.contestant,
 			r.rate, r.p50.Microseconds(), r.p99.Microseconds(),
 			known(float64(r.cpu.Microseconds()), r.cpu >= 0), known(r.allocations, r.allocations >= 0), r.ratio)
