@@ -52,6 +52,7 @@ var parts = []struct {
 	measure func(*bench, context.Context) error
 }{
 	{"sqlite", (*bench).sqlite},
+	{"postgres", (*bench).postgres},
 }
 
 // run measures the chosen parts and prints a table for each. What was measured

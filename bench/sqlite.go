@@ -12,6 +12,10 @@ const onSQLite = "SQLite"
 const (
 	weirName    = "Weir"
 	bareHandler = "bare handler"
+	// bareDriver commits each insert by itself, groupedDriver those of several
+	// callers together.
+	bareDriver    = "bare driver"
+	groupedDriver = "bare driver, grouped commits"
 )
 
 // sqlite compares Weir on SQLite.
@@ -26,6 +30,22 @@ func (b *bench) sqlite(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bareProcess.stop()) }()
-	err = b.compare(ctx, onSQLite, allWorks, &w.contestant, bare)
+	row, err := w.sampleRow(ctx)
+	if err != nil {
+		return err
+	}
+	single, err := openSQLiteDriver(b.folder, row, w.ids, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, single.close()) }()
+	grouped, err := openSQLiteDriver(b.folder, row, w.ids, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, grouped.close()) }()
+	err = b.compare(ctx, onSQLite, allWorks, &w.contestant, bare,
+		&contestant{name: bareDriver, usage: ownUsage, works: map[string]work{readByID: single.reading(w.ids), create: single.creation()}},
+		&contestant{name: groupedDriver, usage: ownUsage, works: map[string]work{create: grouped.creation()}})
 	return errors.Join(err, b.printRows(b.out, onSQLite))
 }
