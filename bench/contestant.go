@@ -47,7 +47,7 @@ func (b *bench) compareWork(ctx context.Context, part, name string, connections 
 			if !known {
 				continue
 			}
-			r, err := c.measure(ctx, w, connections, b.length)
+			r, err := c.measure(ctx, w, connections, b.length, 0)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", c.name, name, err)
 			}
@@ -68,8 +68,8 @@ func (b *bench) compareWork(ctx context.Context, part, name string, connections 
 	return nil
 }
 
-// measure loads one contestant, and counts what it has used.
-func (c *contestant) measure(ctx context.Context, w work, connections int, length time.Duration) (result, error) {
+// measure loads one contestant, at a rate or with 0 as fast as it answers, and counts what it has used.
+func (c *contestant) measure(ctx context.Context, w work, connections int, length time.Duration, rate float64) (result, error) {
 	if w.prepare != nil {
 		if err := w.prepare(length); err != nil {
 			return result{}, err
@@ -79,7 +79,7 @@ func (c *contestant) measure(ctx context.Context, w work, connections int, lengt
 	if err != nil {
 		return result{}, err
 	}
-	r, err := load(w, connections, length)
+	r, err := load(w, connections, length, rate)
 	if err != nil {
 		return r, err
 	}

@@ -42,9 +42,11 @@ type result struct {
 	allocations float64
 }
 
-// load does the work over so many connections for that long. Each connection
-// does its next operation when the one before is done; any error ends the load.
-func load(w work, connections int, length time.Duration) (result, error) {
+// load does the work over so many connections for that long. With a rate of 0
+// each connection does its next operation when the one before is done; with
+// another one operations are due so often a second, however long others take. Any
+// error ends the load.
+func load(w work, connections int, length time.Duration, rate float64) (result, error) {
 	open, err := openAll(w, connections, length)
 	defer func() {
 		for _, o := range open {
@@ -60,7 +62,14 @@ func load(w work, connections int, length time.Duration) (result, error) {
 	var group sync.WaitGroup
 	began := time.Now()
 	for i, o := range open {
-		group.Go(func() { took[i], wrong[i] = drive(o, began.Add(length)) })
+		group.Go(func() {
+			if rate == 0 {
+				took[i], wrong[i] = drive(o, began.Add(length))
+				return
+			}
+			interval := time.Duration(float64(connections) / rate * float64(time.Second))
+			took[i], wrong[i] = pace(o, began.Add(interval*time.Duration(i)/time.Duration(connections)), began.Add(length), interval)
+		})
 	}
 	group.Wait()
 	passed := time.Since(began)
@@ -107,4 +116,28 @@ func drive(o operation, end time.Time) ([]time.Duration, error) {
 		}
 		took = append(took, time.Since(sent))
 	}
+}
+
+// pace does an operation at the first moment and then one at each interval until
+// the end, or as soon as it can after that, and returns what each took from the
+// moment at which it was due.
+func pace(o operation, due, end time.Time, interval time.Duration) (took []time.Duration, err error) {
+	a, err := newAlarm()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	for n := 0; due.Before(end); n++ {
+		if err := a.wait(due); err != nil {
+			return took, err
+		}
+		if err := o.do(n); errors.Is(err, errUsedUp) {
+			return took, nil
+		} else if err != nil {
+			return took, err
+		}
+		took = append(took, time.Since(due))
+		due = due.Add(interval)
+	}
+	return took, nil
 }

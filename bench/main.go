@@ -53,6 +53,7 @@ var parts = []struct {
 }{
 	{"sqlite", (*bench).sqlite},
 	{"postgres", (*bench).postgres},
+	{"startup", (*bench).startup},
 }
 
 // run measures the chosen parts and prints a table for each. What was measured
@@ -64,6 +65,12 @@ func run(ctx context.Context, s settings, out, loud io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	b := &bench{settings: s, folder: folder, out: out, loud: loud}
+	defer func() {
+		if len(b.figures) > 0 {
+			err = errors.Join(err, b.printFigures(out))
+		}
+		err = errors.Join(err, b.printTargets(out, targets(), b.targetConnections()))
+	}()
 	for _, p := range parts {
 		if slices.Contains(s.parts, p.name) {
 			if err := p.measure(b, ctx); err != nil {

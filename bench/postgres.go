@@ -40,7 +40,10 @@ func (b *bench) postgres(ctx context.Context) (err error) {
 		return err
 	}
 	err = b.compare(ctx, onPostgreSQL, allWorks, &w.contestant, bare, driver)
-	return errors.Join(err, b.printRows(b.out, onPostgreSQL))
+	if err == nil {
+		err = b.halfLoads(ctx, onPostgreSQL, &w.contestant, bare)
+	}
+	return errors.Join(err, b.printRows(b.out, onPostgreSQL), b.printHalves(b.out, onPostgreSQL, b.targetConnections()))
 }
 
 func (b *bench) postgresContestant(ctx context.Context, s *postgresServer, w *weir) (*contestant, error) {

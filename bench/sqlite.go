@@ -47,5 +47,8 @@ func (b *bench) sqlite(ctx context.Context) (err error) {
 	err = b.compare(ctx, onSQLite, allWorks, &w.contestant, bare,
 		&contestant{name: bareDriver, usage: ownUsage, works: map[string]work{readByID: single.reading(w.ids), create: single.creation()}},
 		&contestant{name: groupedDriver, usage: ownUsage, works: map[string]work{create: grouped.creation()}})
-	return errors.Join(err, b.printRows(b.out, onSQLite))
+	if err == nil {
+		err = b.halfLoads(ctx, onSQLite, &w.contestant, bare)
+	}
+	return errors.Join(err, b.printRows(b.out, onSQLite), b.printHalves(b.out, onSQLite, b.targetConnections()))
 }

@@ -32,7 +32,42 @@ func medians(results []result) result {
 
 // report is what was measured up to now.
 type report struct {
-	rows []row
+	rows    []row
+	halves  []halfRow
+	figures []figure
+}
+
+// figure is one that stands by itself.
+type figure struct {
+	name  string
+	value float64
+	unit  string
+}
+
+func (r *report) add(name string, value float64, unit string) {
+	r.figures = append(r.figures, figure{name, value, unit})
+}
+
+// find returns the row of a part, if there is one.
+func (r *report) find(part, work string, connections int, contestant string) (row, bool) {
+	i := slices.IndexFunc(r.rows, func(r row) bool {
+		return r.part == part && r.work == work && r.connections == connections && r.contestant == contestant
+	})
+	if i < 0 {
+		return row{}, false
+	}
+	return r.rows[i], true
+}
+
+// printFigures writes the single figures.
+func (r *report) printFigures(out io.Writer) error {
+	var b strings.Builder
+	b.WriteString("\n### Start and memory\n\n| What | Measured |\n| --- | --- |\n")
+	for _, f := range r.figures {
+		fmt.Fprintf(&b, "| %s | %.0f %s |\n", f.name, f.value, f.unit)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }
 
 // row is one line of a table.

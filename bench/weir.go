@@ -62,17 +62,25 @@ func (b *bench) startFilled(ctx context.Context, name, folder, database string) 
 	if err != nil {
 		return nil, err
 	}
-	if err = b.raiseQuota(ctx, w); err == nil {
-		err = w.filter(ctx)
-	}
-	if err == nil {
-		err = w.fill(ctx, b.objects)
-	}
-	if err != nil {
+	if err := b.ready(ctx, w); err != nil {
 		return nil, errors.Join(err, w.process.stop())
 	}
-	w.works = w.operations(ctx)
 	return w, nil
+}
+
+// ready makes the filter and the objects, and the works on them.
+func (b *bench) ready(ctx context.Context, w *weir) error {
+	if err := b.raiseQuota(ctx, w); err != nil {
+		return err
+	}
+	if err := w.filter(ctx); err != nil {
+		return err
+	}
+	if err := w.fill(ctx, b.objects); err != nil {
+		return err
+	}
+	w.works = w.operations(ctx)
+	return nil
 }
 
 // readCredentials reads what the first start has made. A replica that joins a
@@ -211,7 +219,7 @@ func (w *weir) deletion(ctx context.Context, creation work, send func(method, pa
 	})
 	deletion.prepare = func(length time.Duration) error {
 		// A deletion may be twice as fast as a creation.
-		if _, err := load(creation, 32, 2*length); err != nil {
+		if _, err := load(creation, 32, 2*length, 0); err != nil {
 			return err
 		}
 		ids = ids[:0]
