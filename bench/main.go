@@ -54,6 +54,7 @@ var parts = []struct {
 	{"sqlite", (*bench).sqlite},
 	{"postgres", (*bench).postgres},
 	{"startup", (*bench).startup},
+	{"million", (*bench).million},
 }
 
 // run measures the chosen parts and prints a table for each. What was measured

@@ -19,8 +19,9 @@ type settings struct {
 	rounds       int
 	length       time.Duration
 	connections  []int
-	// objects are how many service accounts there are.
-	objects int
+	// objects are how many service accounts there are, many are how many there
+	// are where many are measured.
+	objects, many int
 	// smoke says that the figures mean nothing.
 	smoke bool
 }
@@ -63,6 +64,7 @@ func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	flags.IntVar(&s.rounds, "rounds", 3, "how often each load is repeated")
 	flags.DurationVar(&s.length, "length", time.Second, "how long each load takes")
 	flags.IntVar(&s.objects, "objects", 1000, "how many service accounts there are")
+	flags.IntVar(&s.many, "many", 1_000_000, "how many service accounts there are in the part million")
 	flags.BoolVar(&s.smoke, "smoke", false, "only show that everything runs; the figures mean nothing")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -73,8 +75,8 @@ func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	if s.smoke {
 		s.shrink(flags)
 	}
-	if s.rounds < 1 || s.length <= 0 || s.objects < 100 {
-		return s, fmt.Errorf("-rounds, -length or -objects is too small: %d, %s, %d", s.rounds, s.length, s.objects)
+	if s.rounds < 1 || s.length <= 0 || s.objects < 100 || s.many < 100 {
+		return s, fmt.Errorf("-rounds, -length, -objects or -many is too small: %d, %s, %d, %d", s.rounds, s.length, s.objects, s.many)
 	}
 	return s, nil
 }
@@ -88,6 +90,7 @@ func (s *settings) shrink(flags *flag.FlagSet) {
 		"length":      func() { s.length = 100 * time.Millisecond },
 		"connections": func() { s.connections = []int{1, 8} },
 		"objects":     func() { s.objects = 200 },
+		"many":        func() { s.many = 2000 },
 	} {
 		if !given[name] {
 			set()

@@ -22,12 +22,8 @@ const (
 
 // startup measures how long Weir takes to its first answer, and its memory.
 func (b *bench) startup(ctx context.Context) error {
-	starts := 5
-	if b.smoke {
-		starts = 1
-	}
 	var empty, again []float64
-	for i := range starts {
+	for i := range b.starts() {
 		data := filepath.Join(b.folder, fmt.Sprintf("startup-%d", i))
 		for _, took := range []*[]float64{&empty, &again} {
 			w, err := b.startWeir(ctx, weirName, data, "")
@@ -43,6 +39,14 @@ func (b *bench) startup(ctx context.Context) error {
 	b.add(readyEmpty, median(empty), milliseconds)
 	b.add(readyAgain, median(again), milliseconds)
 	return b.startupMemory(ctx)
+}
+
+// starts is how often Weir is started where that is measured.
+func (s *settings) starts() int {
+	if s.smoke {
+		return 1
+	}
+	return 5
 }
 
 // startupMemory starts Weir on an empty folder and measures its memory before

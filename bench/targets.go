@@ -30,6 +30,21 @@ func ratio(part, work, theirs string) func(*report, int) (float64, bool) {
 	}
 }
 
+// longer is how many times the median time of another in the same part ours is,
+// over as few connections as were measured: there nothing waits in a queue.
+func longer(part, work, ours, theirs string) func(*report, int) (float64, bool) {
+	return func(r *report, _ int) (float64, bool) {
+		for _, row := range r.rows {
+			if row.part != part || row.work != work || row.contestant != ours {
+				continue
+			}
+			other, known := r.find(part, work, row.connections, theirs)
+			return float64(row.p50) / float64(other.p50), known
+		}
+		return 0, false
+	}
+}
+
 // single is a figure by its name.
 func single(name string) func(*report, int) (float64, bool) {
 	return func(r *report, _ int) (float64, bool) {
@@ -63,7 +78,10 @@ func targets() []target {
 		{what: "list of 100 by the bare handler, PostgreSQL", wanted: 0.17, measured: ratio(onPostgreSQL, listOf100, bareHandler)},
 		{what: "create by the bare driver's grouped commits, SQLite", wanted: 0.5, measured: ratio(onSQLite, create, groupedDriver)},
 		{what: "create by the bare driver, PostgreSQL", wanted: 0.6, measured: ratio(onPostgreSQL, create, bareDriver)},
+		{what: "time of the last full page by page 1, many service accounts", wanted: 1.2, atMost: true, measured: longer(onPages, listOf100, lastPage, page1)},
+		{what: "time of read by id with many by that with few service accounts", wanted: 1.2, atMost: true, measured: longer(onMany, readByID, manyName, fewName)},
 		{what: readyEmpty, wanted: 100, atMost: true, unit: milliseconds, measured: single(readyEmpty)},
+		{what: readyMany, wanted: 300, atMost: true, unit: milliseconds, measured: single(readyMany)},
 		{what: idleMemory, wanted: 60, atMost: true, unit: megabytes, measured: single(idleMemory)},
 	}
 	for _, work := range allWorks {
