@@ -12,8 +12,10 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// seedBatch is how many objects are made in one transaction.
-const seedBatch = 5000
+// seedBatch is how many objects are made in one transaction. SQLite keeps what a
+// savepoint would roll back in a list that each statement walks, so that the time
+// of a transaction grows with the square of the pages that it changes.
+const seedBatch = 200
 
 // seed makes service accounts in the data folder or database of a Weir that does
 // not run, with its engine and thousands to a commit: over HTTP a million take
