@@ -19,41 +19,41 @@ import (
 const bareArgument = "serve-bare"
 
 // startBare starts the bare handler on the bytes that Weir answers with.
-func (b *bench) startBare(ctx context.Context, w *weir) (*contestant, *process, error) {
+func (b *bench) startBare(ctx context.Context, w *weir) (*contestant, error) {
 	folder, err := os.MkdirTemp(b.folder, "bare-")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for name, path := range map[string]string{"read": accounts + "/" + w.ids[0], "list": accounts + "?page_size=100"} {
 		status, text, err := ask(ctx, http.MethodGet, "http://"+w.process.address+path, w.key, w.secret, nil)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if status != http.StatusOK {
-			return nil, nil, fmt.Errorf("GET %s: %d: %s", path, status, text)
+			return nil, fmt.Errorf("GET %s: %d: %s", path, status, text)
 		}
 		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	address, err := freeAddress()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	command := exec.CommandContext(ctx, self, bareArgument, address, w.key, w.secret, folder) //nolint:gosec // this program itself
-	p, _, err := start(ctx, address, "/read", w.key, w.secret, command)
+	p, _, err := b.start(ctx, address, "/read", w.key, w.secret, command)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c := &contestant{name: bareHandler, usage: p.usage, works: map[string]work{}}
 	for name, path := range map[string]string{readByID: "/read", listOf100: "/list"} {
 		c.works[name] = over(address, http.StatusOK, always(message(address, basic(w.key, w.secret), http.MethodGet, path, "")))
 	}
-	return c, p, nil
+	return c, nil
 }
 
 // serveBare is the limit: it checks a Basic key by one HMAC-SHA-256 and answers

@@ -44,6 +44,20 @@ type bench struct {
 	// loud is told what could not be measured.
 	loud io.Writer
 	report
+	// cleanups are what the part under way has to end, in the opposite order.
+	cleanups []func() error
+}
+
+// atEnd has something done when the part under way ends.
+func (b *bench) atEnd(do func() error) { b.cleanups = append(b.cleanups, do) }
+
+// cleanUp ends what the part has started.
+func (b *bench) cleanUp() (err error) {
+	for _, do := range slices.Backward(b.cleanups) {
+		err = errors.Join(err, do())
+	}
+	b.cleanups = nil
+	return err
 }
 
 // parts are what can be measured apart from the rest, in this order.
@@ -74,7 +88,7 @@ func run(ctx context.Context, s settings, out, loud io.Writer) (err error) {
 	}()
 	for _, p := range parts {
 		if slices.Contains(s.parts, p.name) {
-			if err := p.measure(b, ctx); err != nil {
+			if err := errors.Join(p.measure(b, ctx), b.cleanUp()); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 		}

@@ -27,12 +27,11 @@ const (
 
 // million compares Weir with a million service accounts, or as many as there
 // shall be, with one that has few.
-func (b *bench) million(ctx context.Context) (err error) {
+func (b *bench) million(ctx context.Context) error {
 	many, err := b.startMany(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, many.process.stop()) }()
 	_, _ = fmt.Fprintf(b.out, "\nMany are %d service accounts, few are %d.\n", b.many, b.objects)
 	idle, err := b.idle(ctx, many)
 	if err != nil {
@@ -48,7 +47,6 @@ func (b *bench) million(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, few.process.stop()) }()
 	// To find what there is to delete takes a walk over all of them.
 	names := slices.DeleteFunc(slices.Clone(allWorks), func(name string) bool { return name == remove })
 	err = b.comparePages(ctx, many, last)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing" //nolint:depguard // pgtest starts servers for tests, and this is one
 
 	"github.com/weirhq/weir/internal/pgtest" //nolint:depguard // as above
@@ -14,13 +15,11 @@ import (
 const onPostgreSQL = "PostgreSQL"
 
 // postgres compares Weir on PostgreSQL.
-func (b *bench) postgres(ctx context.Context) (err error) {
-	s, err := startPostgres()
-	if err != nil {
-		b.warn("PostgreSQL was not measured: %v", err)
+func (b *bench) postgres(ctx context.Context) error {
+	s := b.startPostgres()
+	if s == nil {
 		return nil
 	}
-	defer s.stop()
 	database, err := s.database()
 	if err != nil {
 		return err
@@ -29,12 +28,10 @@ func (b *bench) postgres(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.process.stop()) }()
-	bare, bareProcess, err := b.startBare(ctx, w)
+	bare, err := b.startBare(ctx, w)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bareProcess.stop()) }()
 	driver, err := b.postgresContestant(ctx, s, w)
 	if err != nil {
 		return err
@@ -72,17 +69,31 @@ type postgresServer struct {
 	cleanups []func()
 }
 
-// startPostgres starts the server.
-func startPostgres() (s *postgresServer, err error) {
-	s = &postgresServer{}
+// startPostgres starts the server, until the part under way ends. Where there is
+// no PostgreSQL it says so and returns nil.
+func (b *bench) startPostgres() *postgresServer {
+	s := &postgresServer{}
+	b.atEnd(func() error {
+		s.stop()
+		return nil
+	})
 	if os.Getenv(pgtest.EnvURL) != "" {
-		return s, nil
+		return s
 	}
+	if err := s.start(); err != nil {
+		b.warn("PostgreSQL was not measured: %v", err)
+		return nil
+	}
+	return s
+}
+
+// start starts a server of its own.
+func (s *postgresServer) start() (err error) {
 	defer s.recover(&err)
 	// PostgreSQL's own standard for its buffers, and connections for all callers
 	// of the bare driver.
 	s.server = pgtest.Start(s, pgtest.WithSetting("max_connections", "400"), pgtest.WithSetting("shared_buffers", "128MB"))
-	return s, nil
+	return nil
 }
 
 // database returns the URL of a database that is empty.
@@ -96,9 +107,10 @@ func (s *postgresServer) database() (url string, err error) {
 
 // stop drops the databases, and ends a server of its own.
 func (s *postgresServer) stop() {
-	for i := len(s.cleanups) - 1; i >= 0; i-- {
-		s.cleanups[i]()
+	for _, do := range slices.Backward(s.cleanups) {
+		do()
 	}
+	s.cleanups = nil
 }
 
 // fatal is what a test that fails panics with here, where there is no test.
@@ -108,7 +120,6 @@ func (s *postgresServer) recover(err *error) {
 	switch r := recover().(type) {
 	case nil:
 	case fatal:
-		s.stop()
 		*err = r.error
 	default:
 		panic(r)

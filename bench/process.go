@@ -34,6 +34,8 @@ type process struct {
 	// ended is closed when the process has ended, with the error.
 	ended chan struct{}
 	err   error
+	// stopped says that stop was called.
+	stopped bool
 }
 
 // start runs the command, which must serve at the address, and waits until the
@@ -65,9 +67,22 @@ func start(ctx context.Context, address, path, key, secret string, command *exec
 	return nil, 0, errors.Join(p.wrong("does not answer"), p.stop())
 }
 
-// stop ends the process and waits until it has. It is an error if the process
-// ended before, or otherwise than the signal makes it.
+// start is start with an end when the part under way ends.
+func (b *bench) start(ctx context.Context, address, path, key, secret string, command *exec.Cmd) (*process, time.Duration, error) {
+	p, took, err := start(ctx, address, path, key, secret, command)
+	if err == nil {
+		b.atEnd(p.stop)
+	}
+	return p, took, err
+}
+
+// stop ends the process and waits until it has; later calls do nothing. It is an
+// error if the process ended before, or otherwise than the signal makes it.
 func (p *process) stop() error {
+	if p.stopped {
+		return nil
+	}
+	p.stopped = true
 	select {
 	case <-p.ended:
 		return p.wrong(fmt.Sprintf("ended by itself (%v)", p.err))

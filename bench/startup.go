@@ -51,12 +51,11 @@ func (s *settings) starts() int {
 
 // startupMemory starts Weir on an empty folder and measures its memory before
 // anybody has asked anything, and under load.
-func (b *bench) startupMemory(ctx context.Context) (err error) {
+func (b *bench) startupMemory(ctx context.Context) error {
 	w, err := b.startWeir(ctx, weirName, filepath.Join(b.folder, "memory"), "")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.process.stop()) }()
 	idle, err := b.idle(ctx, w)
 	if err != nil {
 		return err

@@ -76,6 +76,8 @@ func targets() []target {
 		{what: "list of 100 by the bare handler, SQLite", wanted: 0.45, measured: ratio(onSQLite, listOf100, bareHandler)},
 		{what: "read by id by the bare handler, PostgreSQL", wanted: 0.30, measured: ratio(onPostgreSQL, readByID, bareHandler)},
 		{what: "list of 100 by the bare handler, PostgreSQL", wanted: 0.17, measured: ratio(onPostgreSQL, listOf100, bareHandler)},
+		{what: "create by PocketBase, SQLite", wanted: 4, measured: ratio(onSQLite, create, pocketBase)},
+		{what: "create by PocketBase, both durable, SQLite", wanted: 4, measured: ratio(onSQLite, create, durablePocketBase)},
 		{what: "create by the bare driver's grouped commits, SQLite", wanted: 0.5, measured: ratio(onSQLite, create, groupedDriver)},
 		{what: "create by the bare driver, PostgreSQL", wanted: 0.6, measured: ratio(onPostgreSQL, create, bareDriver)},
 		{what: "time of the last full page by page 1, many service accounts", wanted: 1.2, atMost: true, measured: longer(onPages, listOf100, lastPage, page1)},

@@ -44,15 +44,12 @@ func (b *bench) startWeir(ctx context.Context, name, data, database string) (*we
 	for _, limit := range []string{"rate-limit-address", "rate-limit-organization", "rate-limit-principal", "concurrency-limit-address", "concurrency-limit-organization", "concurrency-limit-principal"} {
 		arguments = append(arguments, "--"+limit, "1000000")
 	}
-	p, took, err := start(ctx, address, "/readyz", "", "", exec.CommandContext(ctx, b.weir, arguments...)) //nolint:gosec // the caller's own program
+	p, took, err := b.start(ctx, address, "/readyz", "", "", exec.CommandContext(ctx, b.weir, arguments...)) //nolint:gosec // the caller's own program
 	if err != nil {
 		return nil, err
 	}
 	w := &weir{contestant: contestant{name: name, usage: p.usage}, process: p, took: took, data: data, database: database}
-	if err := w.readCredentials(); err != nil {
-		return nil, errors.Join(err, p.stop())
-	}
-	return w, nil
+	return w, w.readCredentials()
 }
 
 // startFilled is startWeir on an empty folder or database, with a filter and
@@ -62,10 +59,7 @@ func (b *bench) startFilled(ctx context.Context, name, folder, database string) 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.ready(ctx, w); err != nil {
-		return nil, errors.Join(err, w.process.stop())
-	}
-	return w, nil
+	return w, b.ready(ctx, w)
 }
 
 // ready makes the filter and the objects, and the works on them.
