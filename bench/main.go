@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 )
 
 func main() {
@@ -23,7 +25,9 @@ func main() {
 		return
 	}
 	if err == nil {
-		err = run(context.Background(), s, os.Stdout, os.Stderr)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = run(ctx, s, os.Stdout, os.Stderr)
+		stop()
 	}
 	fail(err)
 }

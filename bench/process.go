@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,16 +35,22 @@ type process struct {
 	// ended is closed when the process has ended, with the error.
 	ended chan struct{}
 	err   error
-	// stopped says that stop was called.
-	stopped bool
+	// stopped says that stop was called, cancelled that the context has ended.
+	stopped   bool
+	cancelled atomic.Bool
 }
 
 // start runs the command, which must serve at the address, and waits until the
-// path answers the key with 200. It returns how long that took. What the command
+// path answers the key with 200; the command must be one of the context. It returns how long that took. What the command
 // writes to standard error is shown when it fails to start or ends wrongly.
 func start(ctx context.Context, address, path, key, secret string, command *exec.Cmd) (*process, time.Duration, error) {
 	p := &process{command: command, address: address, ended: make(chan struct{})}
 	command.Stderr = &p.stderr
+	command.Cancel = func() error {
+		p.cancelled.Store(true)
+		return command.Process.Signal(syscall.SIGTERM)
+	}
+	command.WaitDelay = stopTimeout
 	began := time.Now()
 	if err := command.Start(); err != nil {
 		return nil, 0, err
@@ -85,6 +92,9 @@ func (p *process) stop() error {
 	p.stopped = true
 	select {
 	case <-p.ended:
+		if p.cancelled.Load() {
+			return nil
+		}
 		return p.wrong(fmt.Sprintf("ended by itself (%v)", p.err))
 	default:
 	}

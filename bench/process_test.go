@@ -21,7 +21,7 @@ func TestProcess(t *testing.T) {
 		{"ends in order", "trap 'exit 0' TERM; echo ready >&2; while :; do sleep 0.01; done", ""},
 		{"fails at the end", "trap 'echo broken >&2; exit 3' TERM; echo ready >&2; while :; do sleep 0.01; done", "broken"},
 	} {
-		p, _, err := start(t.Context(), address, "/", "", "", exec.Command("/bin/sh", "-c", c.script))
+		p, _, err := start(t.Context(), address, "/", "", "", exec.CommandContext(t.Context(), "/bin/sh", "-c", c.script))
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -32,7 +32,7 @@ func TestProcess(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	if _, _, err := start(t.Context(), "127.0.0.1:1", "/", "", "", exec.Command("/bin/sh", "-c", "echo no such flag >&2; exit 2")); err == nil || !strings.Contains(err.Error(), "no such flag") {
+	if _, _, err := start(t.Context(), "127.0.0.1:1", "/", "", "", exec.CommandContext(t.Context(), "/bin/sh", "-c", "echo no such flag >&2; exit 2")); err == nil || !strings.Contains(err.Error(), "no such flag") {
 		t.Errorf("a process that does not start: %v", err)
 	}
 }
