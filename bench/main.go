@@ -71,6 +71,7 @@ var parts = []struct {
 }{
 	{"sqlite", (*bench).sqlite},
 	{"postgres", (*bench).postgres},
+	{"replicas", (*bench).replicas},
 	{"startup", (*bench).startup},
 	{"million", (*bench).million},
 }

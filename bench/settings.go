@@ -34,9 +34,10 @@ const (
 	create       = "create"
 	patch        = "patch"
 	remove       = "delete"
+	exchange     = "STS exchange"
 )
 
-var allWorks = []string{readByID, listOf100, filteredList, create, patch, remove}
+var allWorks = []string{readByID, listOf100, filteredList, create, patch, remove, exchange}
 
 // parseSettings reads the arguments of the command line. Usage and mistakes are
 // written to out.

@@ -78,7 +78,7 @@ type row struct {
 	connections int
 	contestant  string
 	result
-	// ratio is Weir's rate by that of the contestant in the same run.
+	// ratio is the rate of the first contestant of the table by that of this one.
 	ratio float64
 }
 
@@ -87,7 +87,7 @@ type row struct {
 func (r *report) printRows(out io.Writer, part string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n### %s\n\n", part)
-	b.WriteString("| Work | Connections | Who | Requests/s | p50 µs | p99 µs | CPU µs | Allocations | Weir's ratio |\n")
+	b.WriteString("| Work | Connections | Who | Requests/s | p50 µs | p99 µs | CPU µs | Allocations | Ratio |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range r.rows {
 		if r.part != part {

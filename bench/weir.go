@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,6 +31,8 @@ type weir struct {
 	organization string
 	// ids are service accounts that stay.
 	ids []string
+	// exchange is the form that exchanges a token, "" where there is no pool.
+	exchange string
 }
 
 // startWeir starts Weir on the data folder and the database.
@@ -62,7 +63,7 @@ func (b *bench) startFilled(ctx context.Context, name, folder, database string) 
 	return w, b.ready(ctx, w)
 }
 
-// ready makes the filter and the objects, and the works on them.
+// ready makes the filter, the objects and an identity pool, and the works on them.
 func (b *bench) ready(ctx context.Context, w *weir) error {
 	if err := b.raiseQuota(ctx, w); err != nil {
 		return err
@@ -71,6 +72,9 @@ func (b *bench) ready(ctx context.Context, w *weir) error {
 		return err
 	}
 	if err := w.fill(ctx, b.objects); err != nil {
+		return err
+	}
+	if err := b.addIssuer(ctx, w); err != nil {
 		return err
 	}
 	w.works = w.operations(ctx)
@@ -151,8 +155,14 @@ func (w *weir) create(ctx context.Context, path string, body any) (string, error
 	return made.ID, json.Unmarshal(text, &made)
 }
 
-// page returns the IDs on a page of a list, and the path of the next page or "".
-func (w *weir) page(ctx context.Context, path string) (ids []string, next string, err error) {
+// account is what a list tells of a service account.
+type account struct {
+	ID   string `json:"id"`
+	Name string `json:"display_name"`
+}
+
+// page returns a page of a list, and the path of the next page or "".
+func (w *weir) page(ctx context.Context, path string) (listed []account, next string, err error) {
 	status, text, err := ask(ctx, http.MethodGet, "http://"+w.process.address+path, w.key, w.secret, nil)
 	if err != nil {
 		return nil, "", err
@@ -162,18 +172,15 @@ func (w *weir) page(ctx context.Context, path string) (ids []string, next string
 	}
 	var list struct {
 		Metadata struct{ Next string }
-		Data     []struct{ ID string }
+		Data     []account
 	}
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, "", err
 	}
-	for _, o := range list.Data {
-		ids = append(ids, o.ID)
-	}
 	if i := strings.Index(list.Metadata.Next, accounts); i >= 0 {
 		next = list.Metadata.Next[i:]
 	}
-	return ids, next, nil
+	return list.Data, next, nil
 }
 
 // operations are the requests to Weir.
@@ -185,10 +192,11 @@ func (w *weir) operations(ctx context.Context) map[string]work {
 	for i, id := range w.ids {
 		reads[i] = send(http.MethodGet, accounts+"/"+id, "")
 	}
+	prefix := "made at " + address + " "
 	creation := over(address, http.StatusCreated, func(int, int) []byte {
-		return send(http.MethodPost, accounts, fmt.Sprintf(`{"display_name":"made-%d","description":%q}`, made.Add(1), accountDescription))
+		return send(http.MethodPost, accounts, fmt.Sprintf(`{"display_name":"%s%d","description":%q}`, prefix, made.Add(1), accountDescription))
 	})
-	return map[string]work{
+	works := map[string]work{
 		readByID:     over(address, http.StatusOK, among(reads)),
 		listOf100:    over(address, http.StatusOK, always(send(http.MethodGet, accounts+"?page_size=100", ""))),
 		filteredList: over(address, http.StatusOK, always(send(http.MethodGet, accounts+"?display_name="+accountName(7), ""))),
@@ -196,12 +204,16 @@ func (w *weir) operations(ctx context.Context) map[string]work {
 		patch: over(address, http.StatusOK, func(c, n int) []byte {
 			return send(http.MethodPatch, accounts+"/"+w.ids[(c*7919+n)%len(w.ids)], fmt.Sprintf(`{"description":"Changed %d"}`, made.Add(1)))
 		}),
-		remove: w.deletion(ctx, creation, send),
+		remove: w.deletion(ctx, creation, prefix, send),
 	}
+	if w.exchange != "" {
+		works[exchange] = over(address, http.StatusOK, always(message(address, "Content-Type: application/x-www-form-urlencoded", http.MethodPost, "/sts/v1/oauth2/token", w.exchange)))
+	}
+	return works
 }
 
-// deletion deletes what it has made for it before.
-func (w *weir) deletion(ctx context.Context, creation work, send func(method, path, body string) []byte) work {
+// deletion deletes what was made with the prefix in its name.
+func (w *weir) deletion(ctx context.Context, creation work, prefix string, send func(method, path, body string) []byte) work {
 	var ids []string
 	var taken atomic.Int64
 	deletion := over(w.process.address, http.StatusNoContent, func(int, int) []byte {
@@ -219,18 +231,17 @@ func (w *weir) deletion(ctx context.Context, creation work, send func(method, pa
 		ids = ids[:0]
 		taken.Store(0)
 		for path := accounts + "?page_size=100"; path != ""; {
-			var page []string
+			var page []account
 			var err error
 			if page, path, err = w.page(ctx, path); err != nil {
 				return err
 			}
-			ids = append(ids, page...)
+			for _, a := range page {
+				if strings.HasPrefix(a.Name, prefix) {
+					ids = append(ids, a.ID)
+				}
+			}
 		}
-		stay := make(map[string]bool, len(w.ids))
-		for _, id := range w.ids {
-			stay[id] = true
-		}
-		ids = slices.DeleteFunc(ids, func(id string) bool { return stay[id] })
 		return nil
 	}
 	return deletion
