@@ -95,13 +95,25 @@ drill: deps ## Run the long drills: kills, cuts, full disks (Linux; as root, sin
 BENCH ?=
 
 .PHONY: bench
-bench: build deps bin/pocketbase ## Measure Weir beside others, for docs/performance.md; BENCH are flags for a part of it
-	(cd bench && $(GO) run . -weir ../bin/weir -pocketbase ../bin/pocketbase $(BENCH))
+bench: build deps bin/pocketbase bin/prism ## Measure Weir beside others, for docs/performance.md; BENCH are flags for a part of it
+	@# The benchmark says loudly when Prism could not be installed.
+	(cd bench && $(GO) run . -weir ../bin/weir -pocketbase ../bin/pocketbase \
+		-prism "$$(ls ../bin/prism/node_modules/.bin/prism 2>/dev/null || true)" $(BENCH))
 
 .PHONY: bench-smoke
 bench-smoke: build ## Show that 'make bench' works; its figures mean nothing
-	@# Building PocketBase takes minutes.
+	@# Building PocketBase and installing Prism take minutes.
 	(cd bench && $(GO) test ./... && $(GO) run . -weir ../bin/weir -smoke $(BENCH))
+
+PRISM_VERSION := 5.16.0
+
+bin/prism:
+	@mkdir -p bin/prism
+	if command -v npm >/dev/null; then
+		npm install --silent --no-audit --no-fund --ignore-scripts --prefix bin/prism @stoplight/prism-cli@$(PRISM_VERSION) || rm -rf bin/prism
+	else
+		rmdir bin/prism
+	fi
 
 bin/pocketbase: $(wildcard bench/pocketbase/*.go) bench/pocketbase/go.mod bench/pocketbase/go.sum
 	(cd bench/pocketbase && $(GO) build -o ../../bin/pocketbase .)

@@ -78,7 +78,7 @@ func (b *bench) startMany(ctx context.Context) (*weir, error) {
 	if err := seed(ctx, data, "", w.organization, b.many); err != nil {
 		return nil, err
 	}
-	b.add(seedTime, inMilliseconds(time.Since(began)), milliseconds)
+	b.add(seedTime, time.Since(began).Seconds(), seconds)
 	var took []float64
 	for range b.starts() {
 		if len(took) > 0 {

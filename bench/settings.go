@@ -12,8 +12,9 @@ import (
 
 // settings are what is measured and for how long.
 type settings struct {
-	// weir is the program to measure, pocketBase one to compare with or "".
-	weir, pocketBase string
+	// weir is the program to measure, pocketBase and prism are those to compare it
+	// with, or "".
+	weir, pocketBase, prism string
 	// parts and works are the names of those to measure.
 	parts, works []string
 	rounds       int
@@ -51,6 +52,7 @@ func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	s := settings{parts: names, works: allWorks, connections: []int{1, 32, 256}}
 	flags.StringVar(&s.weir, "weir", "../bin/weir", "the `program` to measure")
 	flags.StringVar(&s.pocketBase, "pocketbase", "", "the `program` of bench/pocketbase to compare with")
+	flags.StringVar(&s.prism, "prism", "", "the `program` of Prism's command line to compare with")
 	flags.Func("parts", "measure these `parts` alone, separated by commas: "+strings.Join(names, ", "), func(text string) (err error) {
 		s.parts, err = choose(text, names)
 		return err

@@ -29,7 +29,7 @@ func (b *bench) sqlite(ctx context.Context) error {
 		return err
 	}
 	contestants := []*contestant{&w.contestant, bare}
-	for _, more := range []func(context.Context, *weir) ([]*contestant, error){b.sqliteDrivers, b.pocketBases} {
+	for _, more := range []func(context.Context, *weir) ([]*contestant, error){b.sqliteDrivers, b.pocketBases, b.prisms} {
 		c, err := more(ctx, w)
 		if err != nil {
 			return err

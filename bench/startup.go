@@ -16,6 +16,7 @@ const (
 	idleMemory   = "memory, idle"
 	loadedMemory = "memory, loaded"
 
+	seconds      = "s"
 	milliseconds = "ms"
 	megabytes    = "MB"
 )
