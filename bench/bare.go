@@ -49,7 +49,7 @@ func (b *bench) startBare(ctx context.Context, w *weir) (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &contestant{name: bareHandler, usage: p.usage, works: map[string]work{}}
+	c := &contestant{name: bareHandler, usage: p.usage, process: p, works: map[string]work{}}
 	for name, path := range map[string]string{readByID: "/read", listOf100: "/list"} {
 		c.works[name] = over(address, http.StatusOK, always(message(address, basic(w.key, w.secret), http.MethodGet, path, "")))
 	}

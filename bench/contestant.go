@@ -11,6 +11,8 @@ import (
 type contestant struct {
 	name  string
 	works map[string]work
+	// process is the one that answers, nil where it is this one or several.
+	process *process
 	// usage tells what it has used up to now.
 	usage func(ctx context.Context) (usage, error)
 }
@@ -24,7 +26,7 @@ type usage struct {
 
 // compare loads the contestants in turn, round after round, and adds the medians
 // to the report. The first contestant is the one that the ratios are about; one
-// that does not know a work is left out of it.
+// that does not know a work, or fails at it, is left out of it.
 func (b *bench) compare(ctx context.Context, part string, names []string, contestants ...*contestant) error {
 	for _, name := range names {
 		if !slices.Contains(b.works, name) {
@@ -41,22 +43,32 @@ func (b *bench) compare(ctx context.Context, part string, names []string, contes
 
 func (b *bench) compareWork(ctx context.Context, part, name string, connections int, contestants []*contestant) error {
 	measured := make([][]result, len(contestants))
-	for range b.rounds {
+	failed := make([]bool, len(contestants))
+	// The first round is not counted: it fills caches and pools of connections.
+	for round := range b.rounds + 1 {
 		for i, c := range contestants {
 			w, known := c.works[name]
-			if !known {
+			if !known || failed[i] || round == 0 && w.prepare != nil {
 				continue
 			}
-			r, err := c.measure(ctx, w, connections, b.length, 0)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", c.name, name, err)
+			length := b.length
+			if round == 0 {
+				length /= 4
 			}
-			measured[i] = append(measured[i], r)
+			r, err := c.measure(ctx, w, connections, length, 0)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if failed[i] = err != nil; failed[i] {
+				b.fail(fmt.Errorf("%s: %s: %s over %d connections: %w", part, c.name, name, connections, err))
+			} else if round > 0 {
+				measured[i] = append(measured[i], r)
+			}
 		}
 	}
 	var ours float64
 	for i, results := range measured {
-		if len(results) == 0 {
+		if failed[i] || len(results) == 0 {
 			continue
 		}
 		m := medians(results)
@@ -80,6 +92,9 @@ func (c *contestant) measure(ctx context.Context, w work, connections int, lengt
 		return result{}, err
 	}
 	r, err := load(w, connections, length, rate)
+	if err != nil && c.process != nil {
+		err = fmt.Errorf("%w; %w", err, c.process.wrong("failed"))
+	}
 	if err != nil {
 		return r, err
 	}

@@ -55,7 +55,7 @@ func newPostgresDriver(ctx context.Context, url string, row driverRow, ids []str
 
 // creation inserts rows with new IDs, each in a commit of its own.
 func (d *postgresDriver) creation(ctx context.Context) work {
-	return d.work(ctx, func(c *pgx.Conn, _, _ int) error {
+	return d.work(ctx, postgresInsert, func(c *pgx.Conn, _, _ int) error {
 		_, err := c.Exec(ctx, postgresInsert, d.row.with(fmt.Sprintf("sa-made-%d", d.made.Add(1))).values()...)
 		return err
 	})
@@ -63,7 +63,7 @@ func (d *postgresDriver) creation(ctx context.Context) work {
 
 // reading reads the rows with the IDs by their key, all of each.
 func (d *postgresDriver) reading(ctx context.Context, ids []string) work {
-	return d.work(ctx, func(c *pgx.Conn, connection, n int) error {
+	return d.work(ctx, driverRead, func(c *pgx.Conn, connection, n int) error {
 		var r driverRow
 		var kind, parent string
 		var version, updated int64
@@ -73,11 +73,15 @@ func (d *postgresDriver) reading(ctx context.Context, ids []string) work {
 	})
 }
 
-func (d *postgresDriver) work(ctx context.Context, do func(c *pgx.Conn, connection, n int) error) work {
+// work does something with a statement, which is prepared before time counts.
+func (d *postgresDriver) work(ctx context.Context, sql string, do func(c *pgx.Conn, connection, n int) error) work {
 	return work{open: func(connection int, _ time.Duration) (operation, error) {
 		c, err := pgx.Connect(ctx, d.url)
 		if err != nil {
 			return operation{}, errors.Join(fmt.Errorf("connection %d of at most %d", connection+1, d.most), err)
+		}
+		if _, err := c.Prepare(ctx, sql, sql); err != nil {
+			return operation{}, errors.Join(err, c.Close(ctx))
 		}
 		return operation{
 			do:    func(n int) error { return do(c, connection, n) },

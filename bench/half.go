@@ -35,10 +35,18 @@ func (b *bench) halfLoads(ctx context.Context, part string, contestants ...*cont
 			var results []result
 			for range b.rounds {
 				r, err := c.measure(ctx, c.works[name], connections, b.length, half)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 				if err != nil {
-					return fmt.Errorf("%s, %s at half the load: %w", c.name, name, err)
+					b.fail(fmt.Errorf("%s: %s: %s at half the load: %w", part, c.name, name, err))
+					results = nil
+					break
 				}
 				results = append(results, r)
+			}
+			if len(results) == 0 {
+				continue
 			}
 			m := medians(results)
 			b.halves = append(b.halves, halfRow{part: part, work: name, contestant: c.name, rate: half, done: m.rate, p50: m.p50, p99: m.p99})

@@ -74,11 +74,11 @@ func load(w work, connections int, length time.Duration, rate float64) (result, 
 	group.Wait()
 	passed := time.Since(began)
 	all := slices.Concat(took...)
-	if err := errors.Join(wrong...); err != nil {
-		return result{}, fmt.Errorf("%d connections: %w", connections, err)
+	if err := first(wrong); err != nil {
+		return result{}, err
 	}
 	if len(all) == 0 {
-		return result{}, fmt.Errorf("%d connections: nothing was done", connections)
+		return result{}, errors.New("nothing was done")
 	}
 	slices.Sort(all)
 	return result{
@@ -97,7 +97,24 @@ func openAll(w work, connections int, length time.Duration) ([]operation, error)
 		group.Go(func() { open[i], wrong[i] = w.open(i, length) })
 	}
 	group.Wait()
-	return open, errors.Join(wrong...)
+	return open, first(wrong)
+}
+
+// first is the first error of the connections, with how many have one.
+func first(wrong []error) error {
+	var found error
+	failed := 0
+	for _, err := range wrong {
+		if err != nil {
+			if failed++; found == nil {
+				found = err
+			}
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return fmt.Errorf("%d of %d connections failed, the first with: %w", failed, len(wrong), found)
 }
 
 // drive does one operation after the other until the end, and returns what each

@@ -48,6 +48,8 @@ type bench struct {
 	// loud is told what could not be measured.
 	loud io.Writer
 	report
+	// failures are what went wrong with single loads.
+	failures []error
 	// cleanups are what the part under way has to end, in the opposite order.
 	cleanups []func() error
 }
@@ -94,11 +96,20 @@ func run(ctx context.Context, s settings, out, loud io.Writer) (err error) {
 	for _, p := range parts {
 		if slices.Contains(s.parts, p.name) {
 			if err := errors.Join(p.measure(b, ctx), b.cleanUp()); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				b.fail(fmt.Errorf("part %s: %w", p.name, err))
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
 		}
 	}
-	return nil
+	return errors.Join(b.failures...)
+}
+
+// fail notes what went wrong, without which the rest can be measured.
+func (b *bench) fail(err error) {
+	b.warn("%v", err)
+	b.failures = append(b.failures, err)
 }
 
 // warn says loudly that something is missing from the figures.

@@ -65,7 +65,7 @@ func (b *bench) startPocketBase(ctx context.Context, name string) (*contestant, 
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: name, usage: p.usage, works: pocketBaseOperations(address, ready.Token, ready.IDs)}, nil
+	return &contestant{name: name, usage: p.usage, process: p, works: pocketBaseOperations(address, ready.Token, ready.IDs)}, nil
 }
 
 // pocketBaseOperations are the requests to PocketBase. It lets its clients choose

@@ -48,7 +48,7 @@ func (b *bench) prisms(ctx context.Context, w *weir) ([]*contestant, error) {
 		return always(message(address, basic(w.key, w.secret), method, accounts+path, body))
 	}
 	one := "/" + w.ids[0]
-	return []*contestant{{name: prismName, usage: p.usage, works: map[string]work{
+	return []*contestant{{name: prismName, usage: p.usage, process: p, works: map[string]work{
 		readByID:     over(address, http.StatusOK, send(http.MethodGet, one, "")),
 		filteredList: over(address, http.StatusOK, send(http.MethodGet, "?display_name="+accountName(7), "")),
 		create:       over(address, http.StatusCreated, send(http.MethodPost, "", fmt.Sprintf(`{"display_name":"made","description":%q}`, accountDescription))),

@@ -93,12 +93,20 @@ func (r *report) printRows(out io.Writer, part string) error {
 		if r.part != part {
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %.0f | %d | %d | %s | %s | %.2f |\n", r.work, r.connections, r.contestant,
+		fmt.Fprintf(&b, "| %s | %d | %s | %.0f | %d | %d | %s | %s | %s |\n", r.work, r.connections, r.contestant,
 			r.rate, r.p50.Microseconds(), r.p99.Microseconds(),
-			known(float64(r.cpu.Microseconds()), r.cpu >= 0), known(r.allocations, r.allocations >= 0), r.ratio)
+			known(float64(r.cpu.Microseconds()), r.cpu >= 0), known(r.allocations, r.allocations >= 0), r.ratioText())
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// ratioText is the ratio, or "-" where the first contestant has no rate.
+func (r row) ratioText() string {
+	if r.ratio == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", r.ratio)
 }
 
 func known(value float64, is bool) string {

@@ -21,7 +21,6 @@ const accounts = "/iam/v2/service-accounts"
 // limits too high to be reached, an IP filter, the audit log, durable commit.
 type weir struct {
 	contestant
-	process *process
 	// took is how long it was from the start to the first answer.
 	took time.Duration
 	// data is the data folder, database the URL of a PostgreSQL database or "".
@@ -49,7 +48,7 @@ func (b *bench) startWeir(ctx context.Context, name, data, database string) (*we
 	if err != nil {
 		return nil, err
 	}
-	w := &weir{contestant: contestant{name: name, usage: p.usage}, process: p, took: took, data: data, database: database}
+	w := &weir{contestant: contestant{name: name, usage: p.usage, process: p}, took: took, data: data, database: database}
 	return w, w.readCredentials()
 }
 
