@@ -25,6 +25,8 @@ func main() {
 		return
 	}
 	if err == nil {
+		// Where nobody reads any more, the children have to be ended all the same.
+		signal.Ignore(syscall.SIGPIPE)
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		err = run(ctx, s, os.Stdout, os.Stderr)
 		stop()
