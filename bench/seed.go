@@ -18,7 +18,7 @@ import (
 const seedBatch = 200
 
 // seed makes service accounts in the data folder or database of a Weir that does
-// not run, with its engine and thousands to a commit: over HTTP a million take
+// not run, with its engine and hundreds to a commit: over HTTP a million take
 // too long. They are without events, as those are that were made so long ago that
 // the audit log has dropped theirs.
 func seed(ctx context.Context, data, database, organization string, objects int) (err error) {
