@@ -91,13 +91,32 @@ drill: deps ## Run the long drills: kills, cuts, full disks (Linux; as root, sin
 	$(DRILL) -run '^TestReplicasAreKilled$$' -replica-time 3m | eval "$$summary"
 	$(DRILL) -tags drill -run '^TestDrill' | eval "$$summary"
 
+# BENCH are flags of the benchmark, such as BENCH='-parts sqlite -work create'.
+BENCH ?=
+
 .PHONY: bench
-bench: build ## Measure Weir beside a bare handler, for docs/performance.md
-	(cd bench && $(GO) run . -weir ../bin/weir)
+bench: build deps bin/pocketbase bin/prism ## Measure Weir beside others, for docs/performance.md; BENCH are flags for a part of it
+	@# The benchmark says loudly when Prism could not be installed.
+	(cd bench && $(GO) run . -weir ../bin/weir -pocketbase ../bin/pocketbase \
+		-prism "$$(ls ../bin/prism/node_modules/.bin/prism 2>/dev/null || true)" $(BENCH))
 
 .PHONY: bench-smoke
 bench-smoke: build ## Show that 'make bench' works; its figures mean nothing
-	(cd bench && $(GO) test ./... && $(GO) run . -weir ../bin/weir -smoke)
+	@# Building PocketBase and installing Prism take minutes.
+	(cd bench && $(GO) test ./... && $(GO) run . -weir ../bin/weir -smoke $(BENCH))
+
+PRISM_VERSION := 5.16.0
+
+bin/prism:
+	@mkdir -p bin/prism
+	if command -v npm >/dev/null; then
+		npm install --silent --no-audit --no-fund --ignore-scripts --prefix bin/prism @stoplight/prism-cli@$(PRISM_VERSION) || rm -rf bin/prism
+	else
+		rmdir bin/prism
+	fi
+
+bin/pocketbase: $(wildcard bench/pocketbase/*.go) bench/pocketbase/go.mod bench/pocketbase/go.sum
+	(cd bench/pocketbase && $(GO) build -o ../../bin/pocketbase .)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

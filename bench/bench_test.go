@@ -34,7 +34,8 @@ func TestMediansTakeEachFigureByItself(t *testing.T) {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := printTable(&out, []row{{"read", 32, "bare", result{rate: 1234.4, p50: 2 * time.Millisecond, p99: 3 * time.Millisecond, cpu: 50 * time.Microsecond, allocations: -1}, 0.5}}); err != nil {
+	r := report{rows: []row{{"one", "read", 32, "bare", result{rate: 1234.4, p50: 2 * time.Millisecond, p99: 3 * time.Millisecond, cpu: 50 * time.Microsecond, allocations: -1}, 0.5}, {part: "another"}}}
+	if err := r.printRows(&out, "one"); err != nil {
 		t.Fatal(err)
 	}
 	if want := "| read | 32 | bare | 1234 | 2000 | 3000 | 50 | - | 0.50 |\n"; !strings.HasSuffix(out.String(), want) {

@@ -1,174 +1,160 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
 
-// work makes the requests of one kind of operation.
+// work is one kind of operation.
 type work struct {
-	name string
-	// status is the only status code that counts as done.
-	status int
-	// request returns the n-th request of a connection, complete with header.
-	// It runs on one goroutine for each connection, at once.
-	request func(connection, n int) []byte
+	// prepare makes what a load of that length uses up, before its time begins;
+	// nil where there is nothing to make.
+	prepare func(length time.Duration) error
+	// open makes a connection ready for a load of that length. Several are opened
+	// at once.
+	open func(connection int, length time.Duration) (operation, error)
 }
+
+// operation is a connection that is open.
+type operation struct {
+	// do does the n-th operation of the connection.
+	do    func(n int) error
+	close func()
+}
+
+// errUsedUp ends a connection that has nothing left to do, and no load.
+var errUsedUp = errors.New("nothing is left to work on")
 
 // result is what one load has measured.
 type result struct {
-	// rate is in requests a second.
+	// rate is in operations a second.
 	rate float64
-	// done is how many requests were answered.
+	// done is how many operations there were.
 	done int
-	// p50 and p99 are what half and 99 of 100 requests took at most.
+	// p50 and p99 are what half and 99 of 100 operations took at most.
 	p50, p99 time.Duration
-	// cpu is the server's processor time for each request, allocations the
-	// objects that it has allocated for each; negative where unknown.
+	// cpu is the processor time for each operation, allocations the objects that
+	// were allocated for each; negative where unknown.
 	cpu         time.Duration
 	allocations float64
 }
 
-// load sends the work over so many connections for that long. Each connection
-// sends its next request when it has read the answer to the one before. An
-// answer with any other status than the work's is an error.
-func load(address string, w work, connections int, length time.Duration) (result, error) {
-	var (
-		mu    sync.Mutex
-		took  []time.Duration
-		wrong []error
-		group sync.WaitGroup
-	)
-	began := time.Now()
-	end := began.Add(length)
-	for i := range connections {
-		group.Go(func() {
-			mine, err := drive(address, w, i, end)
-			mu.Lock()
-			defer mu.Unlock()
-			took = append(took, mine...)
-			if err != nil {
-				wrong = append(wrong, err)
+// load does the work over so many connections for that long. With a rate of 0
+// each connection does its next operation when the one before is done; with
+// another one operations are due so often a second, however long others take. Any
+// error ends the load.
+func load(w work, connections int, length time.Duration, rate float64) (result, error) {
+	open, err := openAll(w, connections, length)
+	defer func() {
+		for _, o := range open {
+			if o.close != nil {
+				o.close()
 			}
+		}
+	}()
+	if err != nil {
+		return result{}, err
+	}
+	took, wrong := make([][]time.Duration, connections), make([]error, connections)
+	var group sync.WaitGroup
+	began := time.Now()
+	for i, o := range open {
+		group.Go(func() {
+			if rate == 0 {
+				took[i], wrong[i] = drive(o, began.Add(length))
+				return
+			}
+			interval := time.Duration(float64(connections) / rate * float64(time.Second))
+			took[i], wrong[i] = pace(o, began.Add(interval*time.Duration(i)/time.Duration(connections)), began.Add(length), interval)
 		})
 	}
 	group.Wait()
 	passed := time.Since(began)
-	if err := errors.Join(wrong...); err != nil {
-		return result{}, fmt.Errorf("%s over %d connections: %w", w.name, connections, err)
+	all := slices.Concat(took...)
+	if err := first(wrong); err != nil {
+		return result{}, err
 	}
-	if len(took) == 0 {
-		return result{}, fmt.Errorf("%s over %d connections: nothing was answered", w.name, connections)
+	if len(all) == 0 {
+		return result{}, errors.New("nothing was done")
 	}
-	slices.Sort(took)
+	slices.Sort(all)
 	return result{
-		rate: float64(len(took)) / passed.Seconds(), done: len(took),
-		p50: took[len(took)/2], p99: took[len(took)*99/100],
+		rate: float64(len(all)) / passed.Seconds(), done: len(all),
+		p50: all[len(all)/2], p99: all[len(all)*99/100],
 		cpu: -1, allocations: -1,
 	}, nil
 }
 
-// drive sends requests over one connection until the end, and returns what
-// each took.
-func drive(address string, w work, connection int, end time.Time) ([]time.Duration, error) {
-	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
-	if err != nil {
-		return nil, err
+// openAll opens the connections at once. Those that are open are returned with
+// an error, too.
+func openAll(w work, connections int, length time.Duration) ([]operation, error) {
+	open, wrong := make([]operation, connections), make([]error, connections)
+	var group sync.WaitGroup
+	for i := range open {
+		group.Go(func() { open[i], wrong[i] = w.open(i, length) })
 	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(end.Add(20 * time.Second)); err != nil {
-		return nil, err
+	group.Wait()
+	return open, first(wrong)
+}
+
+// first is the first error of the connections, with how many have one.
+func first(wrong []error) error {
+	var found error
+	failed := 0
+	for _, err := range wrong {
+		if err != nil {
+			if failed++; found == nil {
+				found = err
+			}
+		}
 	}
-	in := bufio.NewReaderSize(conn, 16<<10)
+	if found == nil {
+		return nil
+	}
+	return fmt.Errorf("%d of %d connections failed, the first with: %w", failed, len(wrong), found)
+}
+
+// drive does one operation after the other until the end, and returns what each
+// took.
+func drive(o operation, end time.Time) ([]time.Duration, error) {
 	var took []time.Duration
 	for n := 0; ; n++ {
 		sent := time.Now()
 		if !sent.Before(end) {
 			return took, nil
 		}
-		if _, err := conn.Write(w.request(connection, n)); err != nil {
+		if err := o.do(n); errors.Is(err, errUsedUp) {
+			return took, nil
+		} else if err != nil {
 			return took, err
-		}
-		status, err := skipAnswer(in)
-		if err != nil {
-			return took, err
-		}
-		if status != w.status {
-			return took, fmt.Errorf("status %d, not %d", status, w.status)
 		}
 		took = append(took, time.Since(sent))
 	}
 }
 
-// skipAnswer reads an HTTP/1.1 answer, drops it and returns its status. The
-// generator shares the processors with the server, so it looks at nothing but
-// what says where the answer ends.
-func skipAnswer(in *bufio.Reader) (int, error) {
-	line, err := in.ReadSlice('\n')
+// pace does an operation at the first moment and then one at each interval until
+// the end, or as soon as it can after that, and returns what each took from the
+// moment at which it was due.
+func pace(o operation, due, end time.Time, interval time.Duration) (took []time.Duration, err error) {
+	a, err := newAlarm()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
-		return 0, fmt.Errorf("no HTTP/1.1 answer: %q", line)
+	defer func() { err = errors.Join(err, a.close()) }()
+	for n := 0; due.Before(end); n++ {
+		if err := a.wait(due); err != nil {
+			return took, err
+		}
+		if err := o.do(n); errors.Is(err, errUsedUp) {
+			return took, nil
+		} else if err != nil {
+			return took, err
+		}
+		took = append(took, time.Since(due))
+		due = due.Add(interval)
 	}
-	status, err := strconv.Atoi(string(line[9:12]))
-	if err != nil {
-		return 0, fmt.Errorf("no status in %q", line)
-	}
-	length, chunked := -1, false
-	for {
-		if line, err = in.ReadSlice('\n'); err != nil {
-			return 0, err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, fmt.Errorf("length of the answer: %q", value)
-			}
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			chunked = true
-		}
-	}
-	switch {
-	case chunked:
-		return status, skipChunks(in)
-	case length >= 0:
-		_, err = in.Discard(length)
-		return status, err
-	case status == 204:
-		return status, nil
-	}
-	return 0, errors.New("the answer does not say how long it is")
-}
-
-func skipChunks(in *bufio.Reader) error {
-	for {
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		size, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 16, 31)
-		if err != nil {
-			return fmt.Errorf("size of a chunk: %q", line)
-		}
-		if _, err := io.CopyN(io.Discard, in, int64(size)+2); err != nil {
-			return err
-		}
-		if size == 0 {
-			return nil
-		}
-	}
+	return took, nil
 }

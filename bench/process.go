@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,49 +14,152 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+)
+
+const (
+	startTimeout = 60 * time.Second
+	stopTimeout  = 30 * time.Second
+	// keptStderr is how much of a child's standard error is kept, the end of it.
+	keptStderr = 16 << 10
 )
 
 // process is a contestant that runs in a process of its own.
 type process struct {
 	command *exec.Cmd
 	address string
+	stderr  tail
+	// ended is closed when the process has ended, with the error.
+	ended chan struct{}
+	err   error
+	// stopped says that stop was called, cancelled that the context has ended.
+	stopped   bool
+	cancelled atomic.Bool
 }
 
 // start runs the command, which must serve at the address, and waits until the
-// path answers the key with 200. It returns how long that took.
+// path answers the key with 200; the command must be one of the context. It returns how long that took. What the command
+// writes to standard error is shown when it fails to start or ends wrongly.
 func start(ctx context.Context, address, path, key, secret string, command *exec.Cmd) (*process, time.Duration, error) {
+	p := &process{command: command, address: address, ended: make(chan struct{})}
+	command.Stderr = &p.stderr
+	command.Cancel = func() error {
+		p.cancelled.Store(true)
+		return command.Process.Signal(syscall.SIGTERM)
+	}
+	command.WaitDelay = stopTimeout
 	began := time.Now()
-	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {
 		return nil, 0, err
 	}
-	p := &process{command: command, address: address}
-	for time.Since(began) < 20*time.Second {
+	go func() {
+		p.err = command.Wait()
+		close(p.ended)
+	}()
+	for time.Since(began) < startTimeout {
 		if status, _, err := ask(ctx, http.MethodGet, "http://"+address+path, key, secret, nil); err == nil && status == http.StatusOK {
 			return p, time.Since(began), nil
 		}
-		time.Sleep(time.Millisecond)
+		select {
+		case <-p.ended:
+			return nil, 0, p.stop()
+		case <-ctx.Done():
+			return nil, 0, errors.Join(ctx.Err(), p.stop())
+		case <-time.After(time.Millisecond):
+		}
 	}
-	return nil, 0, errors.Join(fmt.Errorf("%s does not answer", command.Path), p.stop())
+	return nil, 0, errors.Join(p.wrong("does not answer"), p.stop())
 }
 
-// stop ends the process and waits until it has.
-func (p *process) stop() error {
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+// start is start with an end when the part under way ends.
+func (b *bench) start(ctx context.Context, address, path, key, secret string, command *exec.Cmd) (*process, time.Duration, error) {
+	p, took, err := start(ctx, address, path, key, secret, command)
+	if err == nil {
+		b.atEnd(p.stop)
 	}
-	kill := time.AfterFunc(10*time.Second, func() { _ = p.command.Process.Kill() })
-	defer kill.Stop()
-	// A process that a signal ends returns an error, which is what was asked for.
-	_ = p.command.Wait()
+	return p, took, err
+}
+
+// stop ends the process and waits until it has; later calls do nothing. It is an
+// error if the process ended before, or otherwise than the signal makes it.
+func (p *process) stop() error {
+	if p.stopped {
+		return nil
+	}
+	p.stopped = true
+	select {
+	case <-p.ended:
+		if p.cancelled.Load() {
+			return nil
+		}
+		return p.wrong(fmt.Sprintf("ended by itself (%v)", p.err))
+	default:
+	}
+	// An error means that it has ended just now, which Wait tells better.
+	_ = p.command.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(stopTimeout):
+		_ = p.command.Process.Kill()
+		<-p.ended
+		return p.wrong(fmt.Sprintf("does not end within %s of being asked to", stopTimeout))
+	}
+	if !endedAsAsked(p.err) {
+		return p.wrong(fmt.Sprintf("ended wrongly (%v)", p.err))
+	}
 	return nil
+}
+
+// endedAsAsked reports whether the error of a process is none, or says that
+// SIGTERM ended it: at once, or by the exit status that shells give for it.
+func endedAsAsked(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return err == nil
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && (status.Signaled() && status.Signal() == syscall.SIGTERM || status.ExitStatus() == 128+int(syscall.SIGTERM))
+}
+
+// wrong is an error with what the process has written to standard error.
+func (p *process) wrong(what string) error {
+	return fmt.Errorf("%s %s; it wrote:\n%s", filepath.Base(p.command.Path), what, p.stderr.String())
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - keptStderr; over > 0 {
+		t.text = append(t.text[:0], t.text[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
+
+// usage is the processor time and the allocations of the process.
+func (p *process) usage(ctx context.Context) (usage, error) {
+	cpu, err := p.cpu()
+	return usage{cpu: cpu, allocations: p.mallocs(ctx)}, err
 }
 
 // cpu returns the processor time that the process has used, to 10 ms.
 func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.command.Process.Pid), "stat"))
+	text, err := p.proc("stat")
 	if err != nil {
 		return 0, err
 	}
@@ -79,6 +180,25 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
+// memory returns how much of the process is in memory, in bytes.
+func (p *process) memory() (int64, error) {
+	text, err := p.proc("status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, "VmRSS:"); found {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, errors.New("/proc/<pid>/status does not tell the memory")
+}
+
+func (p *process) proc(name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.command.Process.Pid), name))
+}
+
 // mallocs returns how many objects a Go server has allocated according to its
 // /metrics, and -1 when it does not say.
 func (p *process) mallocs(ctx context.Context) float64 {
@@ -96,7 +216,8 @@ func (p *process) mallocs(ctx context.Context) float64 {
 	return -1
 }
 
-// ask sends one request with a Basic key and returns the answer.
+// ask sends one request, with a Basic key if there is one, and returns the
+// answer.
 func ask(ctx context.Context, method, url, key, secret string, body any) (int, []byte, error) {
 	var in io.Reader
 	if body != nil {
@@ -130,36 +251,4 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
-}
-
-// serveBare is the limit: it checks a Basic key by one HMAC-SHA-256 and answers
-// with the bytes of the file that is named like the path's last part.
-func serveBare(address, key, secret, folder string) error {
-	seed := []byte("the key of the hash")
-	hash := func(s string) []byte {
-		h := hmac.New(sha256.New, seed)
-		_, _ = io.WriteString(h, s)
-		return h.Sum(nil)
-	}
-	want := hash(secret)
-	answers := map[string][]byte{}
-	for _, name := range []string{"read", "list"} {
-		text, err := os.ReadFile(filepath.Join(folder, name))
-		if err != nil {
-			return err
-		}
-		answers["/"+name] = text
-	}
-	server := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, given, _ := r.BasicAuth()
-		if id != key || !hmac.Equal(hash(given), want) {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		text := answers[r.URL.Path]
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-		_, _ = w.Write(text)
-	})}
-	return server.ListenAndServe()
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// The tables of the part, and who is in them.
+const (
+	onMany   = "Many service accounts, SQLite"
+	onPages  = "Pages of 100 of many service accounts, SQLite"
+	manyName = "Weir with many"
+	fewName  = "Weir with few"
+	lastPage = "last full page"
+	page1    = "page 1"
+
+	readyMany  = "first answer, with many service accounts"
+	idleMany   = "memory, idle, with many service accounts"
+	loadedMany = "memory, loaded, with many service accounts"
+	seedTime   = "making many service accounts"
+)
+
+// million compares Weir with a million service accounts, or as many as there
+// shall be, with one that has few.
+func (b *bench) million(ctx context.Context) error {
+	many, err := b.startMany(ctx)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(b.out, "\nMany are %d service accounts, few are %d.\n", b.many, b.objects)
+	idle, err := b.idle(ctx, many)
+	if err != nil {
+		return err
+	}
+	b.add(idleMany, idle, megabytes)
+	last, err := many.walk(ctx, b.many)
+	if err != nil {
+		return err
+	}
+	many.works = many.operations(ctx)
+	few, err := b.startFilled(ctx, fewName, "few", "")
+	if err != nil {
+		return err
+	}
+	// To find what there is to delete takes a walk over all of them, and exchanges
+	// have nothing to do with them.
+	names := slices.DeleteFunc(slices.Clone(allWorks), func(name string) bool { return name == remove || name == exchange })
+	err = b.comparePages(ctx, many, last)
+	if err == nil {
+		err = b.compare(ctx, onMany, names, &many.contestant, &few.contestant)
+	}
+	if err == nil {
+		var loaded float64
+		if loaded, err = b.loaded(ctx, many); err == nil {
+			b.add(loadedMany, loaded, megabytes)
+		}
+	}
+	return errors.Join(err, b.printRows(b.out, onPages), b.printRows(b.out, onMany))
+}
+
+// startMany makes a data folder with many service accounts, and starts Weir on it
+// a few times to see how long that takes. The last one runs on.
+func (b *bench) startMany(ctx context.Context) (*weir, error) {
+	data := filepath.Join(b.folder, "many")
+	w, err := b.startWeir(ctx, manyName, data, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(b.raiseQuota(ctx, w), w.filter(ctx), w.process.stop()); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := seed(ctx, data, "", w.organization, b.many); err != nil {
+		return nil, err
+	}
+	b.add(seedTime, time.Since(began).Seconds(), seconds)
+	var took []float64
+	for range b.starts() {
+		if len(took) > 0 {
+			if err := w.process.stop(); err != nil {
+				return nil, err
+			}
+		}
+		if w, err = b.startWeir(ctx, manyName, data, ""); err != nil {
+			return nil, err
+		}
+		took = append(took, inMilliseconds(w.took))
+	}
+	b.add(readyMany, median(took), milliseconds)
+	return w, nil
+}
+
+// walk follows the pages of all service accounts, of which there are so many. It
+// returns the path of the last page that is full, and keeps IDs from all over.
+func (w *weir) walk(ctx context.Context, objects int) (last string, err error) {
+	const size = 100
+	path := fmt.Sprintf("%s?page_size=%d", accounts, size)
+	for page := 1; page <= objects/size; page++ {
+		if path == "" {
+			return "", fmt.Errorf("there are %d pages, want %d", page-1, objects/size)
+		}
+		listed, next, err := w.page(ctx, path)
+		if err != nil {
+			return "", err
+		}
+		if page%10 == 1 {
+			for _, a := range listed {
+				w.ids = append(w.ids, a.ID)
+			}
+		}
+		last, path = path, next
+	}
+	return last, nil
+}
+
+// comparePages loads the last page and the first in turn.
+func (b *bench) comparePages(ctx context.Context, w *weir, last string) error {
+	if !slices.Contains(b.works, listOf100) {
+		return nil
+	}
+	page := func(name, path string) *contestant {
+		request := message(w.process.address, basic(w.key, w.secret), http.MethodGet, path, "")
+		return &contestant{name: name, usage: w.usage, works: map[string]work{
+			listOf100: over(w.process.address, http.StatusOK, always(request)),
+		}}
+	}
+	return b.compare(ctx, onPages, []string{listOf100}, page(lastPage, last), page(page1, accounts+"?page_size=100"))
+}

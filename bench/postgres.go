@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing" //nolint:depguard // pgtest starts servers for tests, and this is one
+
+	"github.com/weirhq/weir/internal/pgtest" //nolint:depguard // as above
+)
+
+// onPostgreSQL is the table of the part.
+const onPostgreSQL = "PostgreSQL"
+
+// postgres compares Weir on PostgreSQL.
+func (b *bench) postgres(ctx context.Context) error {
+	s := b.startPostgres()
+	if s == nil {
+		return nil
+	}
+	database, err := s.database()
+	if err != nil {
+		return err
+	}
+	w, err := b.startFilled(ctx, weirName, "postgres", database)
+	if err != nil {
+		return err
+	}
+	bare, err := b.startBare(ctx, w)
+	if err != nil {
+		return err
+	}
+	driver, err := b.postgresContestant(ctx, s, w)
+	if err != nil {
+		return err
+	}
+	err = b.compare(ctx, onPostgreSQL, allWorks, &w.contestant, bare, driver)
+	if err == nil {
+		err = b.halfLoads(ctx, onPostgreSQL, &w.contestant, bare)
+	}
+	return errors.Join(err, b.printRows(b.out, onPostgreSQL), b.printHalves(b.out, onPostgreSQL, b.targetConnections()))
+}
+
+func (b *bench) postgresContestant(ctx context.Context, s *postgresServer, w *weir) (*contestant, error) {
+	database, err := s.database()
+	if err != nil {
+		return nil, err
+	}
+	row, err := w.sampleRow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, err := newPostgresDriver(ctx, database, row, w.ids)
+	if err != nil {
+		return nil, err
+	}
+	return &contestant{name: bareDriver, usage: ownUsage, works: map[string]work{
+		readByID: d.reading(ctx, w.ids), create: d.creation(ctx),
+	}}, nil
+}
+
+// postgresServer gives databases on a server that syncs its writes: that which
+// pgtest.EnvURL names, or one of its own.
+type postgresServer struct {
+	testing.TB
+	server   *pgtest.Server
+	cleanups []func()
+}
+
+// startPostgres starts the server, until the part under way ends. Where there is
+// no PostgreSQL it says so and returns nil.
+func (b *bench) startPostgres() *postgresServer {
+	s := &postgresServer{}
+	b.atEnd(func() error {
+		s.stop()
+		return nil
+	})
+	if os.Getenv(pgtest.EnvURL) != "" {
+		return s
+	}
+	if err := s.start(); err != nil {
+		b.warn("PostgreSQL was not measured: %v", err)
+		return nil
+	}
+	return s
+}
+
+// start starts a server of its own.
+func (s *postgresServer) start() (err error) {
+	defer s.recover(&err)
+	// PostgreSQL's own standard for its buffers, and connections for all callers
+	// of the bare driver.
+	s.server = pgtest.Start(s, pgtest.WithSetting("max_connections", "400"), pgtest.WithSetting("shared_buffers", "128MB"))
+	return nil
+}
+
+// database returns the URL of a database that is empty.
+func (s *postgresServer) database() (url string, err error) {
+	defer s.recover(&err)
+	if s.server != nil {
+		return s.server.URL(), nil
+	}
+	return pgtest.URL(s), nil
+}
+
+// stop drops the databases, and ends a server of its own.
+func (s *postgresServer) stop() {
+	for _, do := range slices.Backward(s.cleanups) {
+		do()
+	}
+	s.cleanups = nil
+}
+
+// fatal is what a test that fails panics with here, where there is no test.
+type fatal struct{ error }
+
+func (s *postgresServer) recover(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case fatal:
+		*err = r.error
+	default:
+		panic(r)
+	}
+}
+
+// What follows is all that pgtest asks of a test.
+
+func (s *postgresServer) Helper()           {}
+func (s *postgresServer) Cleanup(f func())  { s.cleanups = append(s.cleanups, f) }
+func (s *postgresServer) Fatal(args ...any) { panic(fatal{errors.New(fmt.Sprint(args...))}) }
+func (s *postgresServer) Fatalf(format string, args ...any) {
+	panic(fatal{fmt.Errorf(format, args...)})
+}
+func (s *postgresServer) Logf(format string, args ...any) {
+	_, _ = fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}
