@@ -165,13 +165,21 @@ func TestChart(t *testing.T) {
 	if environment["WEIR_RATE_LIMIT_PRINCIPAL"].Value != "1000" || environment["WEIR_TLS_CLIENT_CERTIFICATES"].Value != "true" || environment["WEIR_DATABASE_URL"].ValueFrom.SecretKeyRef.Name != "weir-database" {
 		t.Errorf("the environment is %+v", environment)
 	}
+	if of := environment["GOMEMLIMIT"].ValueFrom; of == nil || of.ResourceFieldRef.Resource != "limits.memory" {
+		t.Errorf("the server does not know its limit of memory: %+v", of)
+	}
 	service, _ := many["Service"].(*corev1.Service)
 	for key, value := range service.Spec.Selector {
 		if deployment.Spec.Template.Labels[key] != value {
 			t.Errorf("the service looks for %s=%s, which pods have not", key, value)
 		}
 	}
-	behind, _ := manifests(t, proxied)["StatefulSet"].(*appsv1.StatefulSet)
+	behind, _ := manifests(t, strings.TrimSuffix(proxied, "}")+", resources: {limits: {memory: null}}}")["StatefulSet"].(*appsv1.StatefulSet)
+	for _, v := range behind.Spec.Template.Spec.Containers[0].Env {
+		if v.Name == "GOMEMLIMIT" {
+			t.Errorf("without a limit of memory there is one of %+v", v)
+		}
+	}
 	if behind.Spec.Template.Spec.Containers[0].ReadinessProbe.HTTPGet.Scheme != "HTTP" {
 		t.Error("a server behind a proxy is asked over HTTPS")
 	}

@@ -176,6 +176,9 @@ func (o *Object) shares() []store.Share {
 // exceeded turns the store's refusal into the answer to the request, and
 // leaves other errors as they are.
 func (e *Engine) exceeded(err error) error {
+	if err == nil {
+		return nil
+	}
 	var full *store.ErrFull
 	if !errors.As(err, &full) {
 		return err

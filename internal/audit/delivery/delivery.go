@@ -153,18 +153,23 @@ func (c *Courier) Close() {
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := time.Duration(0)
-		switch more, err := w.step(ctx); {
+		switch delivered, err := w.step(ctx); {
 		case err != nil && ctx.Err() == nil:
-			if more { // it took some
+			if delivered > 0 {
 				w.pause = firstPause
 			}
 			wait = w.pause - mathrand.N(w.pause/4)
 			w.pause = min(2*w.pause, maxPause)
 			w.log.WarnContext(ctx, "events of the audit log could not be delivered, trying again", "sink", w.name, "wait", wait, "error", err)
-		case err == nil && more:
-			w.pause = firstPause
 		case err == nil:
-			wait = w.options.poll
+			if delivered > 0 {
+				w.pause = firstPause
+			}
+			// To move the cursor is a transaction beside those that events come from:
+			// less than a batch waits for more.
+			if delivered < batch {
+				wait = w.options.poll
+			}
 		}
 		if wait > 0 {
 			select {
@@ -176,41 +181,41 @@ func (w *worker) run(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastChance)
 	defer cancel()
 	for {
-		more, err := w.step(last)
+		delivered, err := w.step(last)
 		if err != nil {
 			w.log.WarnContext(ctx, "events of the audit log are left to deliver with the next start", "sink", w.name, "error", err)
 		}
-		if err != nil || !more {
+		if err != nil || delivered == 0 {
 			break
 		}
 	}
 	w.cursor.release(last)
 }
 
-// step delivers what is there, up to a batch, and reports whether there may be
-// more.
-func (w *worker) step(ctx context.Context) (more bool, err error) {
+// step delivers what is there, up to a batch, and returns how many messages the
+// sink took.
+func (w *worker) step(ctx context.Context) (delivered int, err error) {
 	at, version, err := w.cursor.read(ctx)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	events, err := w.store.Events(ctx, store.EventQuery{After: at.Seq, Limit: batch})
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	// Read after the events: what was removed before they were is known now.
 	kept, err := readRetained(ctx, w.store)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	w.observe(ctx, at, events)
 	if len(events) == 0 && kept.Removed <= at.Seq {
 		w.cursor.rest()
-		return false, nil
+		return 0, nil
 	}
 	at, held, err := w.cursor.claim(ctx, at, version)
 	if err != nil || !held {
-		return false, err
+		return 0, err
 	}
 	messages, through := make([]Message, 0, len(events)), make([]int64, 0, len(events))
 	if kept.Removed > at.Seq {
@@ -232,7 +237,7 @@ func (w *worker) step(ctx context.Context) (more bool, err error) {
 		}
 	}
 	if n == 0 {
-		return false, err
+		return 0, err
 	}
 	w.metrics.delivered.WithLabelValues(w.name).Add(float64(n))
 	at.Seq = through[n-1]
@@ -243,7 +248,7 @@ func (w *worker) step(ctx context.Context) (more bool, err error) {
 	if errors.Is(moved, errLost) {
 		moved = nil // somebody delivers it once more
 	}
-	return true, errors.Join(err, moved)
+	return n, errors.Join(err, moved)
 }
 
 // deliver gives the sink events.

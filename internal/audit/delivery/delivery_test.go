@@ -570,7 +570,46 @@ func TestEndDelivers(t *testing.T) {
 	// The next process need not wait for a lease.
 	again := newCourier(t, s, fast("stdout:"), nil).workers[0]
 	add(t, s, "org", "three")
-	if more, err := again.step(t.Context()); err != nil || !more {
+	if delivered, err := again.step(t.Context()); err != nil || delivered == 0 {
 		t.Errorf("the next process is kept waiting: %v", err)
+	}
+}
+
+// tally is a sink that tells how many messages it was given at a time.
+type tally chan int
+
+func (s tally) Deliver(_ context.Context, messages []Message) (int, error) {
+	s <- len(messages)
+	return len(messages), nil
+}
+
+func (tally) Close() error { return nil }
+
+// Events that come one after the other are delivered together: the next batch
+// waits for a while, unless one is full.
+func TestEventsAreDeliveredTogether(t *testing.T) {
+	t.Parallel()
+	s := database{dir: t.TempDir()}.open(t)
+	o := fast(somewhere)
+	o.poll = 300 * time.Millisecond
+	sizes := make(tally, 1000)
+	for range batch {
+		add(t, s, "org", "before")
+	}
+	running(t, withSink(newCourier(t, s, o, nil), sizes))
+	if n := <-sizes; n != batch {
+		t.Fatalf("the first batch has %d events", n)
+	}
+	const events = 40
+	for range events {
+		add(t, s, "org", "one")
+		time.Sleep(5 * time.Millisecond) // they come over time: that is what is tested
+	}
+	batches, delivered := 0, 0
+	for delivered < events {
+		batches, delivered = batches+1, delivered+<-sizes
+	}
+	if batches > events/4 {
+		t.Errorf("%d events took %d batches", events, batches)
 	}
 }

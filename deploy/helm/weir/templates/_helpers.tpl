@@ -66,6 +66,9 @@ spec:
         - {name: WEIR_DATA_DIR, value: /data}
         - {name: WEIR_LOG_FORMAT, value: json}
         - {name: WEIR_PUBLIC_URL, value: {{ .Values.publicURL | quote }}}
+        {{- with .Values.resources.limits }}{{ if .memory }}
+        - {name: GOMEMLIMIT, valueFrom: {resourceFieldRef: {resource: limits.memory}}}
+        {{- end }}{{ end }}
         {{- if .Values.database.existingSecret }}
         - name: WEIR_DATABASE_URL
           valueFrom: {secretKeyRef: {name: {{ .Values.database.existingSecret }}, key: url}}
