@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/weirhq/weir/internal/store"
@@ -23,12 +22,13 @@ import (
 // whose sum it is, since all who create something in the organization change
 // it, and a lock is held while a commit waits for the disk. Who takes one
 // locks the row of one slot, and then reads the sum of what is committed (and
-// its own). That leaves out what others have taken and not committed. But each
-// of them holds the lock of another slot, and has taken one: while the sum
-// stands by more than the number of slots below the limit, all of them
-// together stay below it. Nearer to the limit, and for who takes more than
-// one, all slots are locked, in their order: then nobody else is under way,
-// and the sum is exact.
+// its own). Each connection has a slot, so that those of one process, of which
+// there are 16 unless the operator says otherwise, do not wait for each other.
+// The sum leaves out what others have taken and not committed. But each of them
+// holds the lock of another slot, and has taken one: while the sum stands by
+// more than the number of slots below the limit, all of them together stay below
+// it. Nearer to the limit, and for who takes more than one, all slots are
+// locked, in their order: then nobody else is under way, and the sum is exact.
 //
 // The sum must be read by a statement of its own that begins once the lock is
 // held: under READ COMMITTED a statement sees what was committed when it began.
@@ -207,7 +207,7 @@ func (t *tx) free(d delta) bool { return d.By < 0 || t.tallied.overdraw }
 
 // spread changes a counter of several rows.
 func (t *tx) spread(ctx context.Context, d delta) error {
-	slot := rand.IntN(t.dialect.slots)
+	slot := t.conn.number() % t.dialect.slots
 	if t.free(d) {
 		_, _, err := t.add(ctx, d, slot)
 		return err

@@ -227,7 +227,7 @@ func TestPostgresListsUseIndexes(t *testing.T) {
 func explainPostgres(t *testing.T, b *postgresBackend, sql string, args []any) string {
 	t.Helper()
 	var lines []string
-	err := postgresConn{b.pool}.query(t.Context(), "EXPLAIN "+sql, args, func(scan func(...any) error) error {
+	err := postgresConn{q: b.pool}.query(t.Context(), "EXPLAIN "+sql, args, func(scan func(...any) error) error {
 		var line string
 		err := scan(&line)
 		lines = append(lines, line)

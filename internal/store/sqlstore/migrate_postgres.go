@@ -47,7 +47,7 @@ func migratePostgresWith(ctx context.Context, pool *pgxpool.Pool, opts Options, 
 }
 
 func postgresVersion(ctx context.Context, pool *pgxpool.Pool) (version int64, err error) {
-	err = postgresConn{pool}.query(ctx, versionSQL, nil, func(scan func(...any) error) error { return scan(&version) })
+	err = postgresConn{q: pool}.query(ctx, versionSQL, nil, func(scan func(...any) error) error { return scan(&version) })
 	if answer := new(pgconn.PgError); errors.As(err, &answer) && answer.Code == "42P01" { // undefined_table
 		return 0, nil
 	}

@@ -81,6 +81,14 @@ func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 2 * time.Second}
 	}
+	// Each process begins somewhere else, so that those that have few connections
+	// do not all have the same numbers.
+	var opened atomic.Int64
+	opened.Store(rand.Int64N(1 << 32))
+	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		c.PgConn().CustomData()[numberKey] = int(opened.Add(1) - 1)
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	return pool, postgresError(ctx, err)
 }
@@ -91,7 +99,7 @@ func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
 		return err
 	}
 	defer c.Release()
-	return fn(postgresConn{c})
+	return fn(postgresConn{q: c})
 }
 
 // acquire takes a connection, which is to be released. It gives up at once while
@@ -129,7 +137,7 @@ func (b *postgresBackend) snapshot(ctx context.Context, fn func(conn) error) err
 		defer cancel()
 		_ = t.Rollback(end) // there is nothing to keep
 	}()
-	return fn(postgresConn{t})
+	return fn(postgresConn{q: t})
 }
 
 func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error {
@@ -181,7 +189,8 @@ func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) (err er
 			_ = t.Rollback(end)
 		}
 	}()
-	if err := fn(postgresConn{t}); err != nil {
+	n, _ := c.Conn().PgConn().CustomData()[numberKey].(int)
+	if err := fn(postgresConn{q: t, n: n}); err != nil {
 		return err
 	}
 	committing = true
@@ -219,6 +228,9 @@ func (b *postgresBackend) close() error {
 	return nil
 }
 
+// numberKey is what a connection's number is kept under with it.
+const numberKey = "weir.number"
+
 // postgresConn is a pool or a transaction.
 type postgresConn struct {
 	q interface {
@@ -226,7 +238,11 @@ type postgresConn struct {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 		SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	}
+	// n is the number of the connection of a transaction.
+	n int
 }
+
+func (c postgresConn) number() int { return c.n }
 
 func (c postgresConn) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
 	rows, err := c.q.Query(ctx, sql, args...)

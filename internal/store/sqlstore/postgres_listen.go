@@ -97,7 +97,7 @@ func (b *postgresBackend) renewInstance() {
 }
 
 func (b *postgresBackend) send(ctx context.Context, _ *feed, text string) error {
-	_, err := postgresConn{b.pool}.exec(ctx, sendSQL, []any{text})
+	_, err := postgresConn{q: b.pool}.exec(ctx, sendSQL, []any{text})
 	return err
 }
 

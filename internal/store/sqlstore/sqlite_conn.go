@@ -147,6 +147,9 @@ func (s *sqliteConn) batch(ctx context.Context, statements []statement) error {
 	return nil
 }
 
+// number is 0: one connection writes.
+func (s *sqliteConn) number() int { return 0 }
+
 func (s *sqliteConn) prepare(sql string) (*sqlite.Stmt, error) {
 	if stmt := s.statements[sql]; stmt != nil {
 		return stmt, nil

@@ -74,6 +74,9 @@ type conn interface {
 	// committed when it began, until one fails. Where the database is a server, they
 	// go there together.
 	batch(ctx context.Context, statements []statement) error
+	// number is for what is spread over connections: in a process it goes up from
+	// one to the next. It is not negative.
+	number() int
 }
 
 // statement is a query of a batch.
