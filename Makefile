@@ -23,6 +23,10 @@ GOLANGCI_LINT := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # about Weir.
 RACE := -race -gcflags=modernc.org/...=-race=false
 
+# PARALLEL is how many tests of a package run at a time: many wait for a process
+# or a moment more than they compute.
+PARALLEL := -parallel $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
+
 # summary reads the output of 'go test -v': it prints one line a package, and
 # what a package that failed has written. A skipped test fails the run, so that
 # none is skipped unseen; only those that drive the vendor's programs may be.
@@ -58,10 +62,10 @@ deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
 
 .PHONY: test
 test: deps ## Run all tests: both databases, the engine, the clients
-	$(GO) test -v -timeout 20m ./... | eval "$$summary"
+	$(GO) test -v -timeout 20m $(PARALLEL) ./... | eval "$$summary"
 	@# Some tests read the vendor's documents from modules that no code imports.
 	(cd e2e && $(GO) mod download)
-	(cd e2e && $(GO) test -v ./... | eval "$$summary")
+	(cd e2e && $(GO) test -v $(PARALLEL) ./... | eval "$$summary")
 	(cd deploy && $(GO) test -v ./... | eval "$$summary")
 
 # RACE_PACKAGES are those that test-race tests.
@@ -70,7 +74,7 @@ RACE_PACKAGES ?= ./...
 .PHONY: test-race
 test-race: deps ## Run the tests with the race detector (needs a C compiler)
 	@# The server's own tests take it long: -short runs them on PostgreSQL alone.
-	CGO_ENABLED=1 $(GO) test -v -short -timeout 20m $(RACE) $(RACE_PACKAGES) | eval "$$summary"
+	CGO_ENABLED=1 $(GO) test -v -vet=off -short -timeout 20m $(RACE) $(RACE_PACKAGES) | eval "$$summary"
 
 .PHONY: test-terraform
 test-terraform: ## Run Terraform's official provider against Weir

@@ -70,7 +70,7 @@ func PasswordMatches(password, hash string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("authn: compare password: %w", err)
 	}
-	if params.Memory < passwordParams.Memory {
+	if *params == *generatedParams {
 		if _, err := argon2id.ComparePasswordAndHash(password, NoPassword()); err != nil {
 			return false, fmt.Errorf("authn: compare password: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -66,6 +67,8 @@ type Engine struct {
 	users map[*Kind]bool
 	// audited remembers which credentials the audit log has of late.
 	audited *lru.Cache[presented, time.Time]
+	// pages are those that are free for the answer to a list.
+	pages sync.Pool
 }
 
 // route is a kind with a verb or an action, or else a call.

@@ -84,23 +84,25 @@ type documents struct {
 	ends []int
 	// further says that there are more beyond the last one found.
 	further bool
+	// pool takes the page back for the next list, which needs room for as much.
+	pool *sync.Pool
 }
-
-// pages are kept for the next lists, which need room for as much.
-var pages = sync.Pool{New: func() any { return new(documents) }}
 
 // maxKeptPage is the greatest room in bytes that is kept for the next page.
 const maxKeptPage = 256 << 10
 
 func (d *documents) release() {
 	if cap(d.text) <= maxKeptPage {
-		pages.Put(d)
+		d.pool.Put(d)
 	}
 }
 
 // readPage reads so many documents, and whether there are more.
 func (e *Engine) readPage(ctx context.Context, k *Kind, from reader, query store.Query, size int) (*documents, error) {
-	d, _ := pages.Get().(*documents)
+	d, kept := e.pages.Get().(*documents)
+	if !kept {
+		d = &documents{pool: &e.pages}
+	}
 	d.text, d.seqs, d.ends, d.further = d.text[:0], d.seqs[:0], d.ends[:0], false
 	query.BodyOnly = k.Of == nil // the document of another version is made from all of a row
 	err := from.Visit(ctx, query, func(row *store.Row) error {
