@@ -164,7 +164,11 @@ func TestTraces(t *testing.T) {
 			w.SignIn(w.Email, w.Password)
 			w.Do(http.MethodPost, "/iam/v2/invitations", map[string]any{"email": "somebody@example.com"})
 			issuer := issuertest.New(t)
-			w.Do(http.MethodPost, providersPath, map[string]any{"display_name": "login", "description": "", "issuer": issuer.URL, "jwks_uri": issuer.KeysURL + "?" + marker})
+			provider := w.Do(http.MethodPost, providersPath, map[string]any{"display_name": "login", "description": "", "issuer": issuer.URL, "jwks_uri": issuer.KeysURL + "?" + marker})
+			waitFor(t, "the provider's keys", func() bool {
+				keys, _ := w.Do(http.MethodGet, providersPath+"/"+provider.Body["id"].(string), nil).Body["keys"].([]any)
+				return len(keys) > 0
+			})
 			waitFor(t, "the mail", func() bool {
 				mails, err := filepath.Glob(filepath.Join(dir, "outbox", "*.eml"))
 				return err == nil && len(mails) == 1

@@ -106,31 +106,32 @@ func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func
 	return s.interrupt.during(ctx, func() error { return s.run(sql, args, row) })
 }
 
-func (s *sqliteConn) run(sql string, args []any, row func(scan func(dest ...any) error) error) error {
+func (s *sqliteConn) run(sql string, args []any, row func(scan func(dest ...any) error) error) (err error) {
 	stmt, err := s.prepare(sql)
 	if err != nil {
 		return sqliteError(err)
 	}
+	// Reset ends the statement's read of the database, which would hold back
+	// checkpoints otherwise, also when row panics; what was bound may be large and
+	// is let go.
+	defer func() {
+		reset := stmt.Reset()
+		_ = stmt.ClearBindings() // it cannot fail
+		if err == nil {
+			err = sqliteError(reset)
+		}
+	}()
 	bind(stmt, args)
 	scan := func(dest ...any) error { return scanColumns(stmt, dest) }
 	for {
 		more, err := stmt.Step()
-		if err != nil {
+		if err != nil || !more {
 			return sqliteError(err)
 		}
-		if !more {
-			break
-		}
 		if err := row(scan); err != nil {
-			_ = stmt.Reset() // what the reader said counts
-			return err
+			return err // what the reader said counts
 		}
 	}
-	// Reset ends the statement's read of the database, which would hold back
-	// checkpoints otherwise; what was bound may be large and is let go.
-	err = stmt.Reset()
-	_ = stmt.ClearBindings() // it cannot fail
-	return sqliteError(err)
 }
 
 func (s *sqliteConn) exec(ctx context.Context, sql string, args []any) (int64, error) {

@@ -107,7 +107,7 @@ func limitAtLeastOne(b *bench) {
 	}
 }
 
-// visitEnds stops in the midst of a page, which holds nothing up.
+// visitEnds stops in the midst of a page, in order and not, which holds nothing up.
 func visitEnds(b *bench) {
 	b.add(ids("a", 5)...)
 	enough := errors.New("enough")
@@ -122,6 +122,11 @@ func visitEnds(b *bench) {
 		if !errors.Is(err, enough) || visited != 3 {
 			b.Fatalf("visited %d rows: %v", visited, err)
 		}
+		func() {
+			defer func() { _ = recover() }()
+			_ = b.Visit(b.ctx, store.Query{Org: b.org, Kind: b.kind, Limit: 5}, func(*store.Row) error { panic("out of order") })
+			b.Error("a panic is kept from the caller")
+		}()
 	}
 	b.add("b-1")
 	if got := b.list(store.Query{}); len(got) != 6 {
