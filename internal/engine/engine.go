@@ -68,7 +68,7 @@ type Engine struct {
 	// audited remembers which credentials the audit log has of late.
 	audited *lru.Cache[presented, time.Time]
 	// pages are those that are free for the answer to a list.
-	pages sync.Pool
+	pages *sync.Pool
 }
 
 // route is a kind with a verb or an action, or else a call.
@@ -87,7 +87,7 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}, audited: audited}
+	e := &Engine{Config: c, kinds: map[string]*Kind{}, quotas: map[string]*Quota{}, routes: map[string]route{}, audited: audited, pages: new(sync.Pool)}
 	var problems []error
 	serve := func(id string, to route) {
 		if _, dup := e.routes[id]; dup {

@@ -101,7 +101,7 @@ func (d *documents) release() {
 func (e *Engine) readPage(ctx context.Context, k *Kind, from reader, query store.Query, size int) (*documents, error) {
 	d, kept := e.pages.Get().(*documents)
 	if !kept {
-		d = &documents{pool: &e.pages}
+		d = &documents{pool: e.pages}
 	}
 	d.text, d.seqs, d.ends, d.further = d.text[:0], d.seqs[:0], d.ends[:0], false
 	query.BodyOnly = k.Of == nil // the document of another version is made from all of a row
