@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,6 +296,7 @@ func testKillUnderLoad(t *testing.T, weir, databaseURL string) {
 	seen := &witness{rebuilt: audittest.State{}, told: map[string]bool{}, delivered: map[string]bool{}}
 	for round := range *killRounds {
 		var running sync.WaitGroup
+		var written atomic.Int64
 		for _, w := range work {
 			w.url = p.url
 			running.Go(func() {
@@ -307,11 +309,14 @@ func testKillUnderLoad(t *testing.T, weir, databaseURL string) {
 						return
 					}
 					w.acked++
+					written.Add(1)
 				}
 			})
 		}
-		// A timer, since the moment is meant to be any.
-		time.Sleep(time.Duration(20+random.IntN(250)) * time.Millisecond)
+		// However busy the machine is, each round sees some writes; from then on it is
+		// a timer, since the moment is meant to be any.
+		waitFor(t, "writes", func() bool { return written.Load() >= 10 || t.Failed() })
+		time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond)
 		p.kill()
 		running.Wait()
 		settled(t, databaseURL)
