@@ -63,10 +63,11 @@ func TestKeysAreFetched(t *testing.T) {
 			t.Errorf("a provider that is down: %q, %q", status, last)
 		}
 		for _, uri := range []string{"http://192.0.2.1/keys", "https://169.254.169.254/latest/meta-data", "http://10.0.0.1/", w.issuer.URL + "/missing", "https://[fe80::1]/", "http://[::ffff:10.0.0.1]/"} {
-			id := w.make(providersPath, map[string]any{"display_name": "x", "issuer": "https://" + strings.Repeat("x", 5) + fmt.Sprint(drawn.Add(1)) + ".example.com", "jwks_uri": uri})
 			if uri == w.issuer.URL+"/missing" {
+				// The server asks by itself once there is a provider.
 				w.issuer.Handle(func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) })
 			}
+			id := w.make(providersPath, map[string]any{"display_name": "x", "issuer": "https://" + strings.Repeat("x", 5) + fmt.Sprint(drawn.Add(1)) + ".example.com", "jwks_uri": uri})
 			if status, _ := w.refresh(id); status != "INVALID_JWKS_URI" {
 				t.Errorf("%s is %q", uri, status)
 			}
