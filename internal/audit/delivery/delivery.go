@@ -153,23 +153,19 @@ func (c *Courier) Close() {
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := time.Duration(0)
-		switch delivered, err := w.step(ctx); {
+		delivered, err := w.step(ctx)
+		if delivered > 0 {
+			w.pause = firstPause
+		}
+		switch {
 		case err != nil && ctx.Err() == nil:
-			if delivered > 0 {
-				w.pause = firstPause
-			}
 			wait = w.pause - mathrand.N(w.pause/4)
 			w.pause = min(2*w.pause, maxPause)
 			w.log.WarnContext(ctx, "events of the audit log could not be delivered, trying again", "sink", w.name, "wait", wait, "error", err)
-		case err == nil:
-			if delivered > 0 {
-				w.pause = firstPause
-			}
+		case err == nil && delivered < batch:
 			// To move the cursor is a transaction beside those that events come from:
 			// less than a batch waits for more.
-			if delivered < batch {
-				wait = w.options.poll
-			}
+			wait = w.options.poll
 		}
 		if wait > 0 {
 			select {
