@@ -25,12 +25,9 @@ func (b *bench) startBare(ctx context.Context, w *weir) (*contestant, error) {
 		return nil, err
 	}
 	for name, path := range map[string]string{"read": accounts + "/" + w.ids[0], "list": accounts + "?page_size=100"} {
-		status, text, err := ask(ctx, http.MethodGet, "http://"+w.process.address+path, w.key, w.secret, nil)
+		text, err := w.get(ctx, path)
 		if err != nil {
 			return nil, err
-		}
-		if status != http.StatusOK {
-			return nil, fmt.Errorf("GET %s: %d: %s", path, status, text)
 		}
 		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
 			return nil, err

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"runtime"
 	"syscall"
 	"time"
@@ -27,10 +25,7 @@ type driverRow struct {
 
 // sampleRow is a row with the document of a service account of Weir.
 func (w *weir) sampleRow(ctx context.Context) (driverRow, error) {
-	status, body, err := ask(ctx, http.MethodGet, "http://"+w.process.address+accounts+"/"+w.ids[0], w.key, w.secret, nil)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("read %s: %d: %s", w.ids[0], status, body)
-	}
+	body, err := w.get(ctx, accounts+"/"+w.ids[0])
 	return driverRow{organization: w.organization, now: time.Now().UnixMicro(), body: body}, err
 }
 

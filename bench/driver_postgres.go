@@ -68,7 +68,7 @@ func (d *postgresDriver) reading(ctx context.Context, ids []string) work {
 		var kind, parent string
 		var version, updated int64
 		var private []byte
-		return c.QueryRow(ctx, driverRead, driverKind, ids[(connection*7919+n)%len(ids)]).
+		return c.QueryRow(ctx, driverRead, driverKind, spread(ids, connection, n)).
 			Scan(&r.organization, &kind, &r.id, &parent, &r.name, &version, &r.now, &updated, &r.body, &private)
 	})
 }

@@ -196,6 +196,6 @@ func (d *sqliteDriver) creation() work {
 // reading reads the rows with the IDs.
 func (d *sqliteDriver) reading(ids []string) work {
 	return work{open: func(connection int, _ time.Duration) (operation, error) {
-		return operation{do: func(n int) error { return d.read(ids[(connection*7919+n)%len(ids)]) }}, nil
+		return operation{do: func(n int) error { return d.read(spread(ids, connection, n)) }}, nil
 	}}
 }

@@ -56,7 +56,7 @@ func always(request []byte) func(connection, n int) []byte {
 
 // among spreads the connections over the requests.
 func among(requests [][]byte) func(connection, n int) []byte {
-	return func(connection, n int) []byte { return requests[(connection*7919+n)%len(requests)] }
+	return func(connection, n int) []byte { return spread(requests, connection, n) }
 }
 
 // basic is the header that shows a key.

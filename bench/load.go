@@ -42,6 +42,10 @@ type result struct {
 	allocations float64
 }
 
+// spread returns what the n-th operation of a connection is about, so that
+// connections do not all work on the same at one time.
+func spread[T any](all []T, connection, n int) T { return all[(connection*7919+n)%len(all)] }
+
 // load does the work over so many connections for that long. With a rate of 0
 // each connection does its next operation when the one before is done; with
 // another one operations are due so often a second, however long others take. Any

@@ -103,7 +103,7 @@ func pocketBaseOperations(address, token string, ids []string) map[string]work {
 		filteredList: over(address, http.StatusOK, always(send(http.MethodGet, "?skipTotal=1&filter=(display_name='"+accountName(7)+"')", ""))),
 		create:       creation,
 		patch: over(address, http.StatusOK, func(c, n int) []byte {
-			return send(http.MethodPatch, "/"+ids[(c*7919+n)%len(ids)], fmt.Sprintf(`{"description":"Changed %d"}`, made.Load()+int64(n)))
+			return send(http.MethodPatch, "/"+spread(ids, c, n), fmt.Sprintf(`{"description":"Changed %d"}`, made.Load()+int64(n)))
 		}),
 		remove: deletion,
 	}

@@ -16,16 +16,8 @@ const onPostgreSQL = "PostgreSQL"
 
 // postgres compares Weir on PostgreSQL.
 func (b *bench) postgres(ctx context.Context) error {
-	s := b.startPostgres()
-	if s == nil {
-		return nil
-	}
-	database, err := s.database()
-	if err != nil {
-		return err
-	}
-	w, err := b.startFilled(ctx, weirName, "postgres", database)
-	if err != nil {
+	s, w, err := b.startOnPostgres(ctx, weirName, "postgres")
+	if w == nil || err != nil {
 		return err
 	}
 	bare, err := b.startBare(ctx, w)
@@ -41,6 +33,21 @@ func (b *bench) postgres(ctx context.Context) error {
 		err = b.halfLoads(ctx, onPostgreSQL, &w.contestant, bare)
 	}
 	return errors.Join(err, b.printRows(b.out, onPostgreSQL), b.printHalves(b.out, onPostgreSQL, b.targetConnections()))
+}
+
+// startOnPostgres is startFilled on a server of PostgreSQL, which it starts. Where
+// there is none, it returns no Weir and no error.
+func (b *bench) startOnPostgres(ctx context.Context, name, folder string) (*postgresServer, *weir, error) {
+	s := b.startPostgres()
+	if s == nil {
+		return nil, nil, nil
+	}
+	database, err := s.database()
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := b.startFilled(ctx, name, folder, database)
+	return s, w, err
 }
 
 func (b *bench) postgresContestant(ctx context.Context, s *postgresServer, w *weir) (*contestant, error) {

@@ -20,12 +20,9 @@ func (b *bench) prisms(ctx context.Context, w *weir) ([]*contestant, error) {
 		b.warn("Prism was not measured: -prism names no program")
 		return nil, nil
 	}
-	status, text, err := ask(ctx, http.MethodGet, "http://"+w.process.address+"/openapi.json", "", "", nil)
+	text, err := w.get(ctx, "/openapi.json")
 	if err != nil {
 		return nil, err
-	}
-	if status != http.StatusOK {
-		return nil, fmt.Errorf("GET /openapi.json: %d: %s", status, text)
 	}
 	document := filepath.Join(b.folder, "openapi.json")
 	if err := os.WriteFile(document, text, 0o600); err != nil {

@@ -17,21 +17,13 @@ const (
 // replicas compares three Weirs on one PostgreSQL, among which connections take
 // turns, with the first of them alone.
 func (b *bench) replicas(ctx context.Context) error {
-	s := b.startPostgres()
-	if s == nil {
-		return nil
-	}
-	database, err := s.database()
-	if err != nil {
-		return err
-	}
-	first, err := b.startFilled(ctx, "one replica", "replica-1", database)
-	if err != nil {
+	_, first, err := b.startOnPostgres(ctx, "one replica", "replica-1")
+	if first == nil || err != nil {
 		return err
 	}
 	all := []*weir{first}
 	for n := 2; n <= replicaCount; n++ {
-		w, err := b.startWeir(ctx, "replica", filepath.Join(b.folder, fmt.Sprintf("replica-%d", n)), database)
+		w, err := b.startWeir(ctx, "replica", filepath.Join(b.folder, fmt.Sprintf("replica-%d", n)), first.database)
 		if err != nil {
 			return err
 		}

@@ -154,6 +154,15 @@ func (w *weir) create(ctx context.Context, path string, body any) (string, error
 	return made.ID, json.Unmarshal(text, &made)
 }
 
+// get returns what is at the path.
+func (w *weir) get(ctx context.Context, path string) ([]byte, error) {
+	status, text, err := ask(ctx, http.MethodGet, "http://"+w.process.address+path, w.key, w.secret, nil)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("GET %s: %d: %s", path, status, text)
+	}
+	return text, err
+}
+
 // account is what a list tells of a service account.
 type account struct {
 	ID   string `json:"id"`
@@ -162,12 +171,9 @@ type account struct {
 
 // page returns a page of a list, and the path of the next page or "".
 func (w *weir) page(ctx context.Context, path string) (listed []account, next string, err error) {
-	status, text, err := ask(ctx, http.MethodGet, "http://"+w.process.address+path, w.key, w.secret, nil)
+	text, err := w.get(ctx, path)
 	if err != nil {
 		return nil, "", err
-	}
-	if status != http.StatusOK {
-		return nil, "", fmt.Errorf("GET %s: %d: %s", path, status, text)
 	}
 	var list struct {
 		Metadata struct{ Next string }
@@ -201,7 +207,7 @@ func (w *weir) operations(ctx context.Context) map[string]work {
 		filteredList: over(address, http.StatusOK, always(send(http.MethodGet, accounts+"?display_name="+accountName(7), ""))),
 		create:       creation,
 		patch: over(address, http.StatusOK, func(c, n int) []byte {
-			return send(http.MethodPatch, accounts+"/"+w.ids[(c*7919+n)%len(w.ids)], fmt.Sprintf(`{"description":"Changed %d"}`, made.Add(1)))
+			return send(http.MethodPatch, accounts+"/"+spread(w.ids, c, n), fmt.Sprintf(`{"description":"Changed %d"}`, made.Add(1)))
 		}),
 		remove: w.deletion(ctx, creation, prefix, send),
 	}
