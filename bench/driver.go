@@ -1,19 +1,22 @@
 package main
 
-import (
-	"context"
-	"runtime"
-	"syscall"
-	"time"
-)
-
-// The bare driver keeps rows as wide as those of Weir, in a table of its own
-// that has no index but those that its statements need.
+// The drivers keep rows as wide as those of Weir, in a table that has no index but
+// those that its statements need.
 const (
 	driverColumns = "org, kind, id, parent, name, version, created, updated, body, private"
 	driverKind    = "iam/v2.ServiceAccount"
 	driverIndex   = "CREATE UNIQUE INDEX accounts_id ON accounts (kind, id)"
 	driverRead    = "SELECT " + driverColumns + " FROM accounts WHERE kind = $1 AND id = $2"
+	driverList    = "SELECT body FROM accounts ORDER BY seq LIMIT 100"
+	driverInsert  = "INSERT INTO accounts (" + driverColumns + ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+)
+
+// The names of the drivers: SQLite's with a commit for each insert, and with
+// commits that callers share, and PostgreSQL's.
+const (
+	sqliteSingle  = "sqlite"
+	sqliteGrouped = "sqlite-grouped"
+	overPgx       = "pgx"
 )
 
 // driverRow is what a row holds.
@@ -21,12 +24,6 @@ type driverRow struct {
 	organization, id, name string
 	now                    int64
 	body                   []byte
-}
-
-// sampleRow is a row with the document of a service account of Weir.
-func (w *weir) sampleRow(ctx context.Context) (driverRow, error) {
-	body, err := w.get(ctx, accounts+"/"+w.ids[0])
-	return driverRow{organization: w.organization, now: time.Now().UnixMicro(), body: body}, err
 }
 
 // with is the row with another ID and name.
@@ -40,13 +37,15 @@ func (r driverRow) values() []any {
 	return []any{r.organization, driverKind, r.id, "", r.name, int64(1), r.now, r.now, r.body, []byte{}}
 }
 
-// ownUsage is what this process has used, for works that it does itself.
-func ownUsage(context.Context) (usage, error) {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return usage{}, err
+// array is a JSON array that grows.
+type array []byte
+
+func (a *array) add(element []byte) {
+	separator := byte(',')
+	if len(*a) == 0 {
+		separator = '['
 	}
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return usage{cpu: time.Duration(used.Utime.Nano() + used.Stime.Nano()), allocations: float64(stats.Mallocs)}, nil
+	*a = append(append(*a, separator), element...)
 }
+
+func (a *array) end() []byte { return append(*a, ']') }

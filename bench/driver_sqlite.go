@@ -1,19 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
-	"time"
+	"slices"
 
 	"zombiezen.com/go/sqlite"         //nolint:depguard // the bare driver is what Weir is compared with
 	"zombiezen.com/go/sqlite/sqlitex" //nolint:depguard // as above
 )
 
 const (
-	sqliteInsert   = "INSERT INTO accounts (" + driverColumns + ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 	createAccounts = "CREATE TABLE accounts (seq INTEGER PRIMARY KEY AUTOINCREMENT, org TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL," +
 		" version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, body BLOB NOT NULL, private BLOB NOT NULL);" + driverIndex
 	// maxGroup is how many inserts share a commit at most, as in Weir.
@@ -23,16 +22,14 @@ const (
 // sqliteDriver reads and inserts rows through the driver of SQLite alone. Like
 // Weir it has one connection that writes and a few that read.
 type sqliteDriver struct {
-	row     driverRow
 	readers chan *sqlite.Conn
-	inserts chan driverInsert
-	made    atomic.Int64
+	inserts chan insertion
 	stopped chan struct{}
 }
 
-// driverInsert is a row on its way to the connection that writes.
-type driverInsert struct {
-	id   string
+// insertion is a row on its way to the connection that writes.
+type insertion struct {
+	row  driverRow
 	done chan error
 }
 
@@ -40,7 +37,7 @@ type driverInsert struct {
 // Weir's. Inserts share a commit with others that wait, or each has its own.
 func openSQLiteDriver(folder string, row driverRow, ids []string, grouped bool) (*sqliteDriver, error) {
 	path := filepath.Join(folder, fmt.Sprintf("driver-%t.db", grouped))
-	d := &sqliteDriver{row: row, inserts: make(chan driverInsert), stopped: make(chan struct{})}
+	d := &sqliteDriver{inserts: make(chan insertion), stopped: make(chan struct{})}
 	writer, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
 	if err != nil {
 		return nil, err
@@ -55,7 +52,7 @@ func openSQLiteDriver(folder string, row driverRow, ids []string, grouped bool) 
 	}
 	for _, id := range ids {
 		if err == nil {
-			err = d.insert(writer, id)
+			err = insertRow(writer, row.with(id))
 		}
 	}
 	d.readers = make(chan *sqlite.Conn, max(2*runtime.GOMAXPROCS(0), 4))
@@ -100,10 +97,10 @@ func (d *sqliteDriver) write(writer *sqlite.Conn, group int) {
 		close(d.stopped)
 	}()
 	for first := range d.inserts {
-		waiting := []driverInsert{first}
+		waiting := []insertion{first}
 		err := step(writer, "BEGIN IMMEDIATE")
 		for more := true; more && err == nil; {
-			err = d.insert(writer, waiting[len(waiting)-1].id)
+			err = insertRow(writer, waiting[len(waiting)-1].row)
 			more = false
 			if len(waiting) < group {
 				select {
@@ -134,12 +131,12 @@ func step(c *sqlite.Conn, sql string) error {
 	return errors.Join(err, statement.Reset())
 }
 
-func (d *sqliteDriver) insert(c *sqlite.Conn, id string) error {
-	statement, err := c.Prepare(sqliteInsert)
+func insertRow(c *sqlite.Conn, r driverRow) error {
+	statement, err := c.Prepare(driverInsert)
 	if err != nil {
 		return err
 	}
-	for i, value := range d.row.with(id).values() {
+	for i, value := range r.values() {
 		switch v := value.(type) {
 		case string:
 			statement.BindText(i+1, v)
@@ -153,13 +150,18 @@ func (d *sqliteDriver) insert(c *sqlite.Conn, id string) error {
 	return errors.Join(err, statement.Reset())
 }
 
-// read reads the row with the ID by its key, all of it.
-func (d *sqliteDriver) read(id string) error {
+func (d *sqliteDriver) insert(_ context.Context, r driverRow) error {
+	done := make(chan error, 1)
+	d.inserts <- insertion{r, done}
+	return <-done
+}
+
+func (d *sqliteDriver) read(_ context.Context, id string) (body []byte, err error) {
 	c := <-d.readers
 	defer func() { d.readers <- c }()
 	statement, err := c.Prepare(driverRead)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	statement.BindText(1, driverKind)
 	statement.BindText(2, id)
@@ -175,27 +177,34 @@ func (d *sqliteDriver) read(id string) error {
 			case sqlite.TypeText:
 				_ = statement.ColumnText(i)
 			default:
-				statement.ColumnBytes(i, make([]byte, statement.ColumnLen(i)))
+				value := make([]byte, statement.ColumnLen(i))
+				statement.ColumnBytes(i, value)
+				if statement.ColumnName(i) == "body" {
+					body = value
+				}
 			}
 		}
 	}
-	return errors.Join(err, statement.Reset())
+	return body, errors.Join(err, statement.Reset())
 }
 
-// creation inserts rows with new IDs.
-func (d *sqliteDriver) creation() work {
-	return work{open: func(int, time.Duration) (operation, error) {
-		done := make(chan error, 1)
-		return operation{do: func(int) error {
-			d.inserts <- driverInsert{id: fmt.Sprintf("sa-made-%d", d.made.Add(1)), done: done}
-			return <-done
-		}}, nil
-	}}
-}
-
-// reading reads the rows with the IDs.
-func (d *sqliteDriver) reading(ids []string) work {
-	return work{open: func(connection int, _ time.Duration) (operation, error) {
-		return operation{do: func(n int) error { return d.read(spread(ids, connection, n)) }}, nil
-	}}
+func (d *sqliteDriver) list(context.Context) ([]byte, error) {
+	c := <-d.readers
+	defer func() { d.readers <- c }()
+	statement, err := c.Prepare(driverList)
+	if err != nil {
+		return nil, err
+	}
+	var bodies array
+	var body []byte
+	for {
+		more, err := statement.Step()
+		if err != nil || !more {
+			return bodies.end(), errors.Join(err, statement.Reset())
+		}
+		n := statement.ColumnLen(0)
+		body = slices.Grow(body[:0], n)[:n]
+		statement.ColumnBytes(0, body)
+		bodies.add(body)
+	}
 }

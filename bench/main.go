@@ -16,8 +16,11 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 6 && os.Args[1] == bareArgument {
-		fail(serveBare(os.Args[2], os.Args[3], os.Args[4], os.Args[5]))
+	if len(os.Args) == 3 && os.Args[1] == bareArgument {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		err := serveBare(ctx, os.Args[2])
+		stop()
+		fail(err)
 		return
 	}
 	s, err := parseSettings(os.Args[1:], os.Stderr)

@@ -20,11 +20,15 @@ func (b *bench) postgres(ctx context.Context) error {
 	if w == nil || err != nil {
 		return err
 	}
-	bare, err := b.startBare(ctx, w)
+	bare, err := b.startBare(ctx, w, bareHandler, "", "")
 	if err != nil {
 		return err
 	}
-	driver, err := b.postgresContestant(ctx, s, w)
+	database, err := s.database()
+	if err != nil {
+		return err
+	}
+	driver, err := b.startBare(ctx, w, bareDriver, overPgx, database)
 	if err != nil {
 		return err
 	}
@@ -48,24 +52,6 @@ func (b *bench) startOnPostgres(ctx context.Context, name, folder string) (*post
 	}
 	w, err := b.startFilled(ctx, name, folder, database)
 	return s, w, err
-}
-
-func (b *bench) postgresContestant(ctx context.Context, s *postgresServer, w *weir) (*contestant, error) {
-	database, err := s.database()
-	if err != nil {
-		return nil, err
-	}
-	row, err := w.sampleRow(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d, err := newPostgresDriver(ctx, database, row, w.ids)
-	if err != nil {
-		return nil, err
-	}
-	return &contestant{name: bareDriver, usage: ownUsage, works: map[string]work{
-		readByID: d.reading(ctx, w.ids), create: d.creation(ctx),
-	}}, nil
 }
 
 // postgresServer gives databases on a server that syncs its writes: that which
@@ -97,9 +83,8 @@ func (b *bench) startPostgres() *postgresServer {
 // start starts a server of its own.
 func (s *postgresServer) start() (err error) {
 	defer s.recover(&err)
-	// PostgreSQL's own standard for its buffers, and connections for all callers
-	// of the bare driver.
-	s.server = pgtest.Start(s, pgtest.WithSetting("max_connections", "400"), pgtest.WithSetting("shared_buffers", "128MB"))
+	// PostgreSQL's own standard for its buffers.
+	s.server = pgtest.Start(s, pgtest.WithSetting("shared_buffers", "128MB"))
 	return nil
 }
 

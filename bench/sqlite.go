@@ -12,8 +12,8 @@ const onSQLite = "SQLite"
 const (
 	weirName    = "Weir"
 	bareHandler = "bare handler"
-	// bareDriver commits each insert by itself, groupedDriver those of several
-	// callers together.
+	// bareDriver is the bare handler on a driver, which commits each insert by
+	// itself; groupedDriver commits those of several callers together.
 	bareDriver    = "bare driver"
 	groupedDriver = "bare driver, grouped commits"
 )
@@ -24,7 +24,7 @@ func (b *bench) sqlite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bare, err := b.startBare(ctx, w)
+	bare, err := b.startBare(ctx, w, bareHandler, "", "")
 	if err != nil {
 		return err
 	}
@@ -43,25 +43,18 @@ func (b *bench) sqlite(ctx context.Context) error {
 	return errors.Join(err, b.printRows(b.out, onSQLite), b.printHalves(b.out, onSQLite, b.targetConnections()))
 }
 
-// sqliteDrivers are the bare driver with a commit for each insert, and with
-// commits that callers share.
+// sqliteDrivers are bare handlers on the driver, with a commit for each insert and
+// with commits that callers share.
 func (b *bench) sqliteDrivers(ctx context.Context, w *weir) ([]*contestant, error) {
-	row, err := w.sampleRow(ctx)
-	if err != nil {
-		return nil, err
+	var drivers []*contestant
+	for _, d := range []struct{ name, driver string }{{bareDriver, sqliteSingle}, {groupedDriver, sqliteGrouped}} {
+		c, err := b.startBare(ctx, w, d.name, d.driver, b.folder)
+		if err != nil {
+			return nil, err
+		}
+		drivers = append(drivers, c)
 	}
-	single, err := openSQLiteDriver(b.folder, row, w.ids, false)
-	if err != nil {
-		return nil, err
-	}
-	b.atEnd(single.close)
-	grouped, err := openSQLiteDriver(b.folder, row, w.ids, true)
-	if err != nil {
-		return nil, err
-	}
-	b.atEnd(grouped.close)
-	return []*contestant{
-		{name: bareDriver, usage: ownUsage, works: map[string]work{readByID: single.reading(w.ids), create: single.creation()}},
-		{name: groupedDriver, usage: ownUsage, works: map[string]work{create: grouped.creation()}},
-	}, nil
+	// The two differ in inserts alone.
+	drivers[1].works = map[string]work{create: drivers[1].works[create]}
+	return drivers, nil
 }

@@ -216,9 +216,10 @@ type Tx interface {
 	// of a new reference: until it ends, no other transaction deletes the row,
 	// while others may pin it too.
 	Pin(ctx context.Context, org string, key Key) (*Row, error)
-	// Insert stores a new row and its entries and sets r.Seq and r.Version. It
-	// answers *ErrTaken when the ID was ever used within the kind, or when a
-	// live row has the name; the transaction may go on after that.
+	// Insert stores a new row and its entries. It sets r.Version, and r.Seq by the
+	// time that Update of the Store returns. It answers *ErrTaken when the ID was
+	// ever used within the kind, or when a live row has the name; the transaction
+	// may go on after that.
 	Insert(ctx context.Context, r *Row, entries []Entry) error
 	// Update replaces Name, Body, Private, Updated and all entries of the live
 	// row r.Key, and sets r.Version. It answers ErrNotFound, or *ErrTaken for
@@ -276,10 +277,13 @@ type Store interface {
 	// appear to happen one after the other with regard to the rows that they
 	// lock, pin, insert or find taken.
 	//
-	// fn may run more than once (when the database asks to try again), so it
-	// must have no effect but through its Tx; it must not call the Store, and
-	// it must be quick, since on SQLite other writers wait for it. Concurrent
-	// transactions may share one commit, but never a failure.
+	// fn may run more than once, so it must have no effect but through its Tx: the
+	// database may ask to try again, and in the first run it may be taken for
+	// granted that nothing is taken that is inserted. What that run came to counts
+	// for nothing where that is wrong, and so do errors that it got. fn must not
+	// call the Store. It must be quick, since on SQLite other writers wait for it
+	// from its first read on. Concurrent transactions may share one commit, but
+	// never a failure.
 	//
 	// When the connection to the database breaks during the commit, the error
 	// wraps ErrUnavailable and the caller cannot know the outcome: what fn wrote

@@ -128,7 +128,7 @@ func TestTail(t *testing.T) {
 		fill(t, s)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		lines := make(chan string, 100)
+		lines := make(chan string, 1000) // more than there are, since nobody reads to the end
 		ended := make(chan error, 1)
 		go func() {
 			ended <- trail.Log{Store: s}.Tail(ctx, trail.Filter{Principal: "u-1", Result: "deny"}, 2, func(e *trail.Entry) error {

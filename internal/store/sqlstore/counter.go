@@ -159,10 +159,6 @@ func (t *tx) count(ctx context.Context) error {
 		if err := checkCounter(d.Counter); err != nil {
 			return err
 		}
-		// What is held takes locks, which must keep their order.
-		if err := t.flush(ctx); err != nil {
-			return err
-		}
 		change := t.spread
 		if d.Subject != "" || t.dialect.slots == 1 {
 			change = t.change
@@ -188,18 +184,21 @@ func checkCounter(c store.Counter) error {
 
 // change changes a counter of one row.
 func (t *tx) change(ctx context.Context, d delta) error {
-	value, limit, err := t.add(ctx, d, 0)
-	switch {
-	case err != nil:
-		return err
-	case !t.free(d) && value > limit:
-		return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
-	case value == 0:
-		_, err = t.conn.exec(ctx, dropZeroSQL, []any{d.Org, d.Subject, d.Name})
-		return err
-	default:
+	sql, args := d.add(0)
+	err := t.conn.later(ctx, statement{sql: sql, args: args, row: func(scan func(...any) error) error {
+		var value, limit int64
+		if err := scan(&value, &limit); err != nil {
+			return err
+		}
+		if !t.free(d) && value > limit {
+			return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
+		}
 		return nil
+	}})
+	if err == nil && d.By < 0 {
+		err = t.conn.later(ctx, statement{sql: dropZeroSQL, args: []any{d.Org, d.Subject, d.Name}})
 	}
+	return err
 }
 
 // free reports whether the change is not bound to the limit.
@@ -207,45 +206,56 @@ func (t *tx) free(d delta) bool { return d.By < 0 || t.tallied.overdraw }
 
 // spread changes a counter of several rows.
 func (t *tx) spread(ctx context.Context, d delta) error {
-	slot := t.conn.number() % t.dialect.slots
+	add, args := d.add(t.conn.number() % t.dialect.slots)
 	if t.free(d) {
-		_, _, err := t.add(ctx, d, slot)
-		return err
-	}
-	// A first look tells which way to go: to lock all slots with one of them
-	// locked already could end in a deadlock.
-	value, limit, slots, err := t.sum(ctx, d)
-	if err == nil && slots < t.dialect.slots {
-		err = t.makeSlots(ctx, d.Counter)
-	}
-	if err != nil {
-		return err
+		return t.conn.later(ctx, statement{sql: add, args: args})
 	}
 	margin := int64(t.dialect.slots)
-	far := d.By == 1 && value+d.By+margin <= limit
+	far := d.By == 1
+	if !far || !t.assume {
+		// A first look tells which way to go: to lock all slots with one of them
+		// locked already could end in a deadlock.
+		value, limit, slots, err := t.sum(ctx, d)
+		if err == nil && slots < t.dialect.slots {
+			err = t.makeSlots(ctx, d.Counter)
+		}
+		if err != nil {
+			return err
+		}
+		far = far && value+d.By+margin <= limit
+	}
 	if !far {
 		margin = 0
 		if err := t.lockSlots(ctx, d.Counter); err != nil {
 			return err
 		}
 	}
-	sql, args := d.add(slot)
-	t.hold(sql, args, nil)
-	sql, args = d.sum()
-	var n int64
-	t.hold(sql, args, func(scan func(...any) error) error { return scan(&value, &limit, &n) })
-	t.checks = append(t.checks, func() error {
+	if err := t.conn.later(ctx, statement{sql: add, args: args}); err != nil {
+		return err
+	}
+	sql, args := d.sum()
+	return t.conn.later(ctx, statement{sql: sql, args: args, row: func(scan func(...any) error) error {
+		var value, limit, slots int64
+		if err := scan(&value, &limit, &slots); err != nil {
+			return err
+		}
 		switch {
+		case t.assume && slots < int64(t.dialect.slots):
+			return fmt.Errorf("%w: the counter %s has too few slots", errAssumed, d.Name)
 		case value+margin <= limit:
 			return nil
 		case far:
-			// Others were quicker. The next run sees at once that the limit is near.
-			return fmt.Errorf("%w: the counter %s has come near its limit", errRetry, d.Name)
+			// It was so from the beginning, or others were quicker. The next run sees
+			// at once that the limit is near.
+			again := errRetry
+			if t.assume {
+				again = errAssumed
+			}
+			return fmt.Errorf("%w: the counter %s is near its limit", again, d.Name)
 		default:
 			return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
 		}
-	})
-	return nil
+	}})
 }
 
 // add is the statement that changes one row of the counter.
@@ -257,13 +267,6 @@ func (d delta) add(slot int) (sql string, args []any) {
 // and the number of its rows.
 func (d delta) sum() (sql string, args []any) {
 	return sumSQL, []any{d.Org, d.Subject, d.Name, d.Limit}
-}
-
-// add changes one row of a counter and returns its new value.
-func (t *tx) add(ctx context.Context, d delta, slot int) (value, limit int64, err error) {
-	sql, args := d.add(slot)
-	err = t.one(ctx, sql, args, &value, &limit)
-	return value, limit, err
 }
 
 // sum returns the value of a counter and how many rows it has.
@@ -285,7 +288,7 @@ func (t *tx) lockSlots(ctx context.Context, c store.Counter) error {
 // what is locked must be there.
 func (t *tx) makeSlots(ctx context.Context, c store.Counter) error {
 	for slot := range t.dialect.slots {
-		if _, err := t.conn.exec(ctx, makeSlotSQL, []any{c.Org, c.Subject, c.Name, int64(slot)}); err != nil {
+		if err := t.conn.later(ctx, statement{sql: makeSlotSQL, args: []any{c.Org, c.Subject, c.Name, int64(slot)}}); err != nil {
 			return err
 		}
 	}
@@ -311,7 +314,8 @@ func (t *tx) SetCounters(ctx context.Context, name string, values map[store.Coun
 		if err := checkCounter(c); err != nil {
 			return err
 		}
-		if _, _, err := t.add(ctx, delta{store.Share{Counter: c}, value}, 0); err != nil {
+		sql, args := delta{store.Share{Counter: c}, value}.add(0)
+		if err := t.conn.later(ctx, statement{sql: sql, args: args}); err != nil {
 			return err
 		}
 	}

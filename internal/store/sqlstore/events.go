@@ -158,18 +158,21 @@ func (t *tx) Append(events ...store.Event) error {
 		}
 	}
 	t.events = append(t.events, events...)
-	return t.guard.refusal()
+	return t.conn.refusal()
 }
 
 // insertEvents writes what was appended. It is the last thing that a
 // transaction does, while all of its locks are held.
-func (t *tx) insertEvents() {
+func (t *tx) insertEvents(ctx context.Context) error {
 	for events := t.events; len(events) > 0; {
 		batch := events[:min(len(events), t.dialect.eventBatch)]
 		events = events[len(batch):]
 		sql, args := t.dialect.insertEvents(batch)
-		t.hold(sql, args, nil)
+		if err := t.conn.later(ctx, statement{sql: sql, args: args}); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (t *tx) RemoveEvents(ctx context.Context, through int64) error {

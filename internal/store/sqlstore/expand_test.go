@@ -99,7 +99,7 @@ func TestOlderReplicaServesDuringAMigration(t *testing.T) {
 				"CREATE INDEX objects_note ON objects (org, kind, note)",
 				"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, "+map[string]string{"SQLite": "1", "PostgreSQL": "true"}[name]+")",
 			) {
-				err := s.(*db).backend.update(t.Context(), func(c conn) error {
+				err := s.(*db).backend.update(t.Context(), func(c txConn) error {
 					_, err := c.exec(t.Context(), sql, nil)
 					return err
 				})

@@ -56,7 +56,7 @@ func TestSchemaTooNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A newer program has been here.
-		if err := s.(*db).backend.update(t.Context(), func(c conn) error {
+		if err := s.(*db).backend.update(t.Context(), func(c txConn) error {
 			applied := "true"
 			if name == "sqlite" {
 				applied = "1"

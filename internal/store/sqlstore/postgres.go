@@ -43,6 +43,7 @@ type postgresBackend struct {
 	// stopListening ends the listener, if there is one, and waits for it.
 	stopListening func()
 	gate          *gate
+	gather        *gather
 }
 
 // OpenPostgres connects to the database at the URL and brings its schema up to
@@ -61,6 +62,7 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 	}
 	b := &postgresBackend{pool: pool, log: opts.logger(), committed: opts.committed, stopListening: func() {}}
 	b.gate = newGate(pool.Config().ConnConfig, pool.Reset, opts.logger())
+	b.gather = newGather(b, min(gatherSenders, int(pool.Config().MaxConns)))
 	b.renewInstance()
 	return newDB(&postgresDialect, b, opts), nil
 }
@@ -94,12 +96,50 @@ func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 }
 
 func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
+	return fn(postgresReader{b})
+}
+
+// postgresReader takes a connection for each statement.
+type postgresReader struct{ backend *postgresBackend }
+
+func (r postgresReader) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	s := statement{sql: sql, args: args, row: row}
+	if byKey(sql) {
+		return r.backend.gather.read(ctx, s)
+	}
+	return r.backend.readAlone(ctx, s)
+}
+
+func (r postgresReader) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	c, err := r.backend.acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Release()
+	return postgresConn{q: c}.exec(ctx, sql, args)
+}
+
+func (b *postgresBackend) readAlone(ctx context.Context, s statement) error {
 	c, err := b.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Release()
-	return fn(postgresConn{q: c})
+	return postgresConn{q: c}.query(ctx, s.sql, s.args, s.row)
+}
+
+func (b *postgresBackend) readTogether(ctx context.Context, together []*gathered) error {
+	c, err := b.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	statements := make([]statement, len(together))
+	for i, r := range together {
+		statements[i] = r.statement
+	}
+	_, err = sendBatch(ctx, c.Conn(), statements)
+	return err
 }
 
 // acquire takes a connection, which is to be released. It gives up at once while
@@ -140,7 +180,7 @@ func (b *postgresBackend) snapshot(ctx context.Context, fn func(conn) error) err
 	return fn(postgresConn{q: t})
 }
 
-func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error {
+func (b *postgresBackend) update(ctx context.Context, fn func(txConn) error) error {
 	for try := 1; ; try++ {
 		err := b.once(ctx, fn)
 		if !errors.Is(err, errRetry) {
@@ -161,7 +201,7 @@ func (b *postgresBackend) update(ctx context.Context, fn func(conn) error) error
 
 // once runs fn in one transaction. From COMMIT on the end of ctx stops nothing,
 // since the outcome would be unknown.
-func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) (err error) {
+func (b *postgresBackend) once(ctx context.Context, fn func(txConn) error) (err error) {
 	c, err := b.acquire(ctx)
 	if err != nil {
 		return err
@@ -176,27 +216,33 @@ func (b *postgresBackend) once(ctx context.Context, fn func(conn) error) (err er
 			_ = c.Conn().Close(end)
 		}
 	}()
-	t, err := c.Begin(ctx)
-	if err != nil {
-		return postgresError(ctx, err)
-	}
+	t := &postgresTx{postgresConn: postgresConn{q: c}, conn: c.Conn()}
 	committing := false
 	defer func() {
-		if !committing { // fn failed or panicked
+		if t.begun && !committing { // fn failed or panicked
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 			defer cancel()
 			// A rollback that fails ends the connection, which rolls back too.
-			_ = t.Rollback(end)
+			if _, err := c.Exec(end, "rollback"); err != nil {
+				_ = c.Conn().Close(end)
+			}
 		}
 	}()
-	n, _ := c.Conn().PgConn().CustomData()[numberKey].(int)
-	if err := fn(postgresConn{q: t, n: n}); err != nil {
+	t.n, _ = c.Conn().PgConn().CustomData()[numberKey].(int)
+	if err := fn(t); err != nil {
+		return err
+	}
+	if _, err := t.flush(ctx); err != nil || !t.begun {
 		return err
 	}
 	committing = true
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	if err := t.Commit(end); err != nil {
+	tag, err := c.Exec(end, "commit")
+	if err == nil && tag.String() == "ROLLBACK" {
+		err = pgx.ErrTxCommitRollback
+	}
+	if err != nil {
 		err = postgresError(end, err)
 		if !rolledBack(err) {
 			// The server may yet commit, and then tell of it: listen to that.
@@ -231,18 +277,13 @@ func (b *postgresBackend) close() error {
 // numberKey is what a connection's number is kept under with it.
 const numberKey = "weir.number"
 
-// postgresConn is a pool or a transaction.
+// postgresConn is a pool, a connection or a transaction.
 type postgresConn struct {
 	q interface {
 		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-		SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	}
-	// n is the number of the connection of a transaction.
-	n int
 }
-
-func (c postgresConn) number() int { return c.n }
 
 func (c postgresConn) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
 	rows, err := c.q.Query(ctx, sql, args...)
@@ -262,32 +303,86 @@ func readRows(ctx context.Context, rows pgx.Rows, row func(scan func(dest ...any
 	return postgresError(ctx, rows.Err())
 }
 
-func (c postgresConn) batch(ctx context.Context, statements []statement) (err error) {
+func (c postgresConn) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	tag, err := c.q.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), postgresError(ctx, err)
+}
+
+// postgresTx is a connection in a transaction. BEGIN goes to the server with the
+// first statement, and a statement that waits with the one that is waited for.
+type postgresTx struct {
+	postgresConn
+	conn *pgx.Conn
+	// n is the number of the connection.
+	n     int
+	begun bool
+	held  []statement
+}
+
+func (t *postgresTx) number() int { return t.n }
+
+func (t *postgresTx) later(_ context.Context, s statement) error {
+	t.held = append(t.held, s)
+	return nil
+}
+
+func (t *postgresTx) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	if t.begun && len(t.held) == 0 {
+		return t.postgresConn.query(ctx, sql, args, row)
+	}
+	t.held = append(t.held, statement{sql: sql, args: args, row: row})
+	_, err := t.flush(ctx)
+	return err
+}
+
+func (t *postgresTx) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	t.held = append(t.held, statement{sql: sql, args: args})
+	return t.flush(ctx)
+}
+
+// flush sends the statements that wait, and reads their results. It returns how
+// many rows the last one affected.
+func (t *postgresTx) flush(ctx context.Context) (affected int64, err error) {
+	if len(t.held) == 0 {
+		return 0, nil
+	}
+	held := t.held
+	t.held = nil
+	if !t.begun {
+		held = append([]statement{{sql: "begin"}}, held...)
+		t.begun = true
+	}
+	return sendBatch(ctx, t.conn, held)
+}
+
+// sendBatch sends statements to the server together, and reads their results. It
+// returns how many rows the last one affected.
+func sendBatch(ctx context.Context, c *pgx.Conn, statements []statement) (affected int64, err error) {
 	var b pgx.Batch
 	for _, s := range statements {
 		b.Queue(s.sql, s.args...)
 	}
-	results := c.q.SendBatch(ctx, &b)
+	results := c.SendBatch(ctx, &b)
 	defer func() {
 		if closed := results.Close(); err == nil {
 			err = postgresError(ctx, closed)
 		}
 	}()
 	for _, s := range statements {
-		rows, err := results.Query()
-		if err != nil {
-			return postgresError(ctx, err)
-		}
-		if err := readRows(ctx, rows, s.row); err != nil {
+		err := s.run(func(_ string, _ []any, row func(scan func(dest ...any) error) error) error {
+			rows, err := results.Query()
+			if err != nil {
+				return postgresError(ctx, err)
+			}
+			err = readRows(ctx, rows, row)
+			affected = rows.CommandTag().RowsAffected()
 			return err
+		})
+		if err != nil {
+			return 0, err
 		}
 	}
-	return nil
-}
-
-func (c postgresConn) exec(ctx context.Context, sql string, args []any) (int64, error) {
-	tag, err := c.q.Exec(ctx, sql, args...)
-	return tag.RowsAffected(), postgresError(ctx, err)
+	return affected, nil
 }
 
 // postgresError classifies an error of pgx or of the server by its SQLSTATE.

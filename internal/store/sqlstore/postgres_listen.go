@@ -81,13 +81,12 @@ func parsePayload(text string) (from string, change store.Change) {
 	return n.From, change
 }
 
-func (b *postgresBackend) announce(ctx context.Context, c conn, change store.Change) error {
+func (b *postgresBackend) announce(ctx context.Context, c txConn, change store.Change) error {
 	text, err := payload(*b.instance.Load(), change)
 	if err != nil {
 		return err
 	}
-	_, err = c.exec(ctx, notifySQL, []any{text})
-	return err
+	return c.later(ctx, statement{sql: notifySQL, args: []any{text}})
 }
 
 // renewInstance makes strangers of all notifications sent before.

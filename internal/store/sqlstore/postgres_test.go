@@ -170,7 +170,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := openPostgres(t, pgtest.URL(t), Options{})
 	runs := 0
-	err := s.(*db).backend.update(t.Context(), func(conn) error {
+	err := s.(*db).backend.update(t.Context(), func(txConn) error {
 		runs++
 		return fmt.Errorf("%w: always", errRetry)
 	})

@@ -31,6 +31,9 @@ const (
 	rewriteSQL = "UPDATE goose_db_version SET is_applied = is_applied WHERE version_id = 1"
 )
 
+// byKey reports whether the query reads at most one row, found by its key.
+func byKey(sql string) bool { return sql == getSQL || sql == getAnywhereSQL || sql == settingSQL }
+
 // reader implements store.Reader over a connection.
 type reader struct {
 	dialect *dialect
@@ -166,10 +169,13 @@ func (r reader) Setting(ctx context.Context, name string) ([]byte, error) {
 		found = true
 		return scan(&value)
 	})
-	if err == nil && !found {
-		err = store.ErrNotFound
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return nil, store.ErrNotFound
 	}
-	return value, err
+	return value, nil
 }
 
 // rowScan receives a row's columns; times are stored as microseconds since

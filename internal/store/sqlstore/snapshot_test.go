@@ -42,7 +42,7 @@ func TestDamage(t *testing.T) {
 			if found := damage(t, s); len(found) > 0 {
 				t.Fatalf("a new database: %q", found)
 			}
-			err := s.(*db).backend.update(t.Context(), func(c conn) error {
+			err := s.(*db).backend.update(t.Context(), func(c txConn) error {
 				for _, sql := range []string{
 					"UPDATE objects SET deleted = 1 WHERE id = 'a'",
 					"UPDATE entries SET org = 'another' WHERE field = 'of b'",

@@ -117,7 +117,7 @@ func (b *sqliteBackend) snapshot(ctx context.Context, fn func(conn) error) (err 
 	return fn(c)
 }
 
-func (b *sqliteBackend) update(ctx context.Context, fn func(conn) error) error {
+func (b *sqliteBackend) update(ctx context.Context, fn func(txConn) error) error {
 	return b.writer.update(ctx, fn)
 }
 

@@ -98,9 +98,8 @@ func (s *sqliteConn) query(ctx context.Context, sql string, args []any, row func
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	switch sql {
-	case getSQL, getAnywhereSQL, settingSQL:
-		// A row found by its key is there before an interrupt could be.
+	if byKey(sql) {
+		// The row is there before an interrupt could be.
 		return s.run(sql, args, row)
 	}
 	return s.interrupt.during(ctx, func() error { return s.run(sql, args, row) })
@@ -138,18 +137,6 @@ func (s *sqliteConn) exec(ctx context.Context, sql string, args []any) (int64, e
 	err := s.query(ctx, sql, args, func(func(...any) error) error { return nil })
 	return int64(s.conn.Changes()), err
 }
-
-func (s *sqliteConn) batch(ctx context.Context, statements []statement) error {
-	for _, one := range statements {
-		if err := s.query(ctx, one.sql, one.args, one.row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// number is 0: one connection writes.
-func (s *sqliteConn) number() int { return 0 }
 
 func (s *sqliteConn) prepare(sql string) (*sqlite.Stmt, error) {
 	if stmt := s.statements[sql]; stmt != nil {

@@ -15,7 +15,7 @@ const (
 )
 
 // announce has nothing to do: others look at the file.
-func (b *sqliteBackend) announce(context.Context, conn, store.Change) error { return nil }
+func (b *sqliteBackend) announce(context.Context, txConn, store.Change) error { return nil }
 
 // send reaches this process alone: no other serves the file beside it.
 func (b *sqliteBackend) send(ctx context.Context, f *feed, text string) error {

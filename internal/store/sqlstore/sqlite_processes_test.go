@@ -230,8 +230,17 @@ func TestWriterWaitsForAnotherProcess(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	var ran atomic.Bool
-	err = s.Update(ctx, func(store.Tx) error { ran.Store(true); return nil })
+	if err := insert(ctx, s, testRow("left")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want context.DeadlineExceeded", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var began atomic.Bool
+	err = s.Update(ctx, func(tx store.Tx) error {
+		_, err := tx.Setting(ctx, "none")
+		began.Store(!errors.Is(err, context.DeadlineExceeded))
+		return err
+	})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want context.DeadlineExceeded", err)
 	}
@@ -246,7 +255,7 @@ func TestWriterWaitsForAnotherProcess(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if ran.Load() {
-		t.Error("a function ran whose caller had left")
+	if began.Load() || count(t, s) != 1 {
+		t.Error("a transaction ran whose caller had left")
 	}
 }

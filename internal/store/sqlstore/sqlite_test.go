@@ -25,6 +25,13 @@ func insert(ctx context.Context, s store.Store, r *store.Row, entries ...store.E
 	return s.Update(ctx, func(tx store.Tx) error { return tx.Insert(ctx, r, entries) })
 }
 
+// begin makes the transaction begin.
+func begin(t testing.TB, tx store.Tx) {
+	if _, err := tx.Setting(t.Context(), "none"); !errors.Is(err, store.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
 func count(t testing.TB, s store.Store) int64 {
 	t.Helper()
 	n, err := s.Count(t.Context(), store.Query{Org: "org", Kind: "kind"})
@@ -40,7 +47,7 @@ func sqliteOf(s store.Store) *sqliteBackend { return s.(*db).backend.(*sqliteBac
 func onWriter(t testing.TB, s store.Store, statements ...string) {
 	t.Helper()
 	w := sqliteOf(s).writer
-	err := w.update(t.Context(), func(c conn) error {
+	err := w.update(t.Context(), func(c txConn) error {
 		for _, sql := range statements {
 			if _, err := c.exec(t.Context(), sql, nil); err != nil {
 				return err
@@ -70,7 +77,7 @@ func TestSQLiteSettings(t *testing.T) {
 		}
 	}
 	b := sqliteOf(s)
-	err := b.update(t.Context(), func(c conn) error {
+	err := b.update(t.Context(), func(c txConn) error {
 		check("writer", c, map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1",
 			"cache_size": "-8192", "wal_autocheckpoint": "1000"})
 		return nil
@@ -132,7 +139,12 @@ func TestCommitsAreShared(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		if err := s.Update(t.Context(), func(store.Tx) error { close(held); <-release; return nil }); err != nil {
+		if err := s.Update(t.Context(), func(tx store.Tx) error {
+			begin(t, tx)
+			close(held)
+			<-release
+			return nil
+		}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -171,7 +183,7 @@ func TestBatchIsBounded(t *testing.T) {
 	var calls sync.WaitGroup
 	for range 3 * maxBatch {
 		calls.Go(func() {
-			if err := s.Update(t.Context(), func(store.Tx) error { return nil }); err != nil {
+			if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Append(store.Event{}) }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -245,7 +257,7 @@ func TestLostTransactionRunsAgainAlone(t *testing.T) {
 	<-held
 	calls.Go(func() {
 		boom := errors.New("boom")
-		err := w.update(t.Context(), func(c conn) error {
+		err := w.update(t.Context(), func(c txConn) error {
 			if _, err := c.exec(t.Context(), "ROLLBACK", nil); err != nil {
 				t.Error(err)
 			}
@@ -291,6 +303,7 @@ func TestClosedSQLite(t *testing.T) {
 	var calls sync.WaitGroup
 	calls.Go(func() {
 		if err := s.Update(t.Context(), func(tx store.Tx) error {
+			begin(t, tx)
 			close(inside)
 			<-release
 			return tx.Insert(t.Context(), testRow("a"), nil)

@@ -61,7 +61,7 @@ func Open(ctx context.Context, databaseURL, dataDir string, opts Options) (store
 	return nil, errors.New("the database URL must begin with postgres:// or postgresql://; leave it empty for the embedded database")
 }
 
-// conn is what the statements need of a database connection. Both methods
+// conn is what the statements need of a database connection. Its methods
 // return errors that the backend has classified: they wrap errDuplicate,
 // errRetry, store.ErrUnavailable or a context's error where that applies.
 type conn interface {
@@ -70,20 +70,44 @@ type conn interface {
 	query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
 	// exec reports the number of rows affected.
 	exec(ctx context.Context, sql string, args []any) (int64, error)
-	// batch runs the statements one after the other, each of which sees what was
-	// committed when it began, until one fails. Where the database is a server, they
-	// go there together.
-	batch(ctx context.Context, statements []statement) error
+}
+
+// txConn is the connection of a transaction. The transaction begins with the
+// first statement whose result is waited for, or when the function that it is
+// lent to has returned.
+type txConn interface {
+	conn
+	// later has a statement run before the next one, or else before the commit. Its
+	// error is that of the one, or of the transaction. Each statement sees what was
+	// committed when it began, as ever.
+	later(ctx context.Context, s statement) error
 	// number is for what is spread over connections: in a process it goes up from
 	// one to the next. It is not negative.
 	number() int
 }
 
-// statement is a query of a batch.
+// statement is one that nobody waits for.
 type statement struct {
 	sql  string
 	args []any
-	row  func(scan func(dest ...any) error) error
+	// row is called for each row of the result, and end after the last one. Their
+	// errors undo the transaction. Both may be nil, may be called from another
+	// goroutine, and must not wait for anything.
+	row func(scan func(dest ...any) error) error
+	end func() error
+}
+
+// run gives the statement to what runs queries.
+func (s statement) run(query func(sql string, args []any, row func(scan func(dest ...any) error) error) error) error {
+	row := s.row
+	if row == nil {
+		row = func(func(...any) error) error { return nil }
+	}
+	err := query(s.sql, s.args, row)
+	if err == nil && s.end != nil {
+		err = s.end()
+	}
+	return err
 }
 
 // backend lends connections.
@@ -93,10 +117,10 @@ type backend interface {
 	// snapshot lends a connection that sees the database as it is at one moment.
 	snapshot(ctx context.Context, fn func(conn) error) error
 	// update runs fn in a transaction and returns once that is durable.
-	update(ctx context.Context, fn func(conn) error) error
+	update(ctx context.Context, fn func(txConn) error) error
 	// announce, called at the end of a transaction, lets other processes know
 	// of its changes once it is committed.
-	announce(ctx context.Context, c conn, change store.Change) error
+	announce(ctx context.Context, c txConn, change store.Change) error
 	// send hands a text to every process that hears, this one included, where
 	// several may serve the database, and else to the feed.
 	send(ctx context.Context, f *feed, text string) error
@@ -111,6 +135,9 @@ var (
 	errDuplicate = errors.New("duplicate")
 	// errRetry is wrapped where the database asks to run the transaction again.
 	errRetry = errors.New("transaction must be run again")
+	// errAssumed is wrapped where a transaction took something for granted that does
+	// not hold.
+	errAssumed = errors.New("transaction must be run again without assumptions")
 	// errOutcomeUnknown is wrapped where a transaction may be committed or not.
 	errOutcomeUnknown = errors.New("the connection broke during the commit, which may have been kept")
 	// errEnded is returned by a transaction that is used after its end.
@@ -227,7 +254,7 @@ func (s *db) Ping(ctx context.Context) error {
 	if r := s.refused.Load(); r != nil && time.Since(r.at) < doubt {
 		return r.err
 	} else if r != nil {
-		return s.settle(s.backend.update(ctx, func(c conn) error {
+		return s.settle(s.backend.update(ctx, func(c txConn) error {
 			_, err := c.exec(ctx, rewriteSQL, nil)
 			return err
 		}))
@@ -254,26 +281,40 @@ func (s *db) settle(err error) error {
 }
 
 func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
+	err := s.attempt(ctx, fn, true)
+	if errors.Is(err, errAssumed) {
+		err = s.attempt(ctx, fn, false)
+	}
+	return s.settle(err)
+}
+
+// attempt runs fn in a transaction, which may assume that it collides with
+// nothing and comes near no limit: then what it writes needs no answers, and can
+// go to the database together. What it found out under a wrong assumption counts
+// for nothing.
+func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) error {
 	var written changes
-	err := s.backend.update(ctx, func(c conn) error {
+	err := s.backend.update(ctx, func(c txConn) error {
 		written = changes{feed: s.feed} // of this run alone
-		guard := &guardedConn{conn: c}
+		guard := &guardedConn{txConn: c}
 		defer func() { guard.ended = true }()
-		t := &tx{reader: reader{s.dialect, guard}, guard: guard, written: &written}
+		t := &tx{reader: reader{s.dialect, guard}, conn: guard, written: &written, assume: assume}
 		err := fn(t)
+		if err != nil && t.assumed && guard.err == nil {
+			return fmt.Errorf("%w: %w", errAssumed, err)
+		}
 		if err == nil {
 			err = t.count(ctx)
 		}
 		if err == nil {
-			t.insertEvents()
-			err = t.flush(ctx)
+			err = t.insertEvents(ctx)
 		}
 		if err == nil && !written.empty() {
 			err = s.backend.announce(ctx, guard, written.Change)
 		}
 		// A statement that failed has left the transaction in doubt, whatever
 		// fn made of it; and a request to run again is not for fn to answer.
-		if guard.err != nil && (err == nil || errors.Is(guard.err, errRetry)) {
+		if guard.err != nil && (err == nil || errors.Is(guard.err, errRetry) || errors.Is(guard.err, errAssumed)) {
 			return guard.err
 		}
 		return err
@@ -281,7 +322,7 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err == nil || errors.Is(err, errOutcomeUnknown) {
 		s.feed.tell(written.Change)
 	}
-	return s.settle(err)
+	return err
 }
 
 func (s *db) Tell(ctx context.Context, text string) error {
@@ -315,7 +356,7 @@ func (s *db) Close() error {
 // transaction, so that a transaction that lost a write cannot commit the rest
 // and nobody writes through a connection that was handed back.
 type guardedConn struct {
-	conn
+	txConn
 	err   error
 	ended bool
 }
@@ -324,22 +365,22 @@ func (g *guardedConn) query(ctx context.Context, sql string, args []any, row fun
 	if err := g.refusal(); err != nil {
 		return err
 	}
-	return g.note(g.conn.query(ctx, sql, args, row))
+	return g.note(g.txConn.query(ctx, sql, args, row))
 }
 
 func (g *guardedConn) exec(ctx context.Context, sql string, args []any) (int64, error) {
 	if err := g.refusal(); err != nil {
 		return 0, err
 	}
-	n, err := g.conn.exec(ctx, sql, args)
+	n, err := g.txConn.exec(ctx, sql, args)
 	return n, g.note(err)
 }
 
-func (g *guardedConn) batch(ctx context.Context, statements []statement) error {
+func (g *guardedConn) later(ctx context.Context, s statement) error {
 	if err := g.refusal(); err != nil {
 		return err
 	}
-	return g.note(g.conn.batch(ctx, statements))
+	return g.note(g.txConn.later(ctx, s))
 }
 
 func (g *guardedConn) refusal() error {

@@ -32,8 +32,11 @@ const (
 	deleteSQL = "UPDATE objects SET deleted = $2, updated = $2, version = version + 1, name = '', body = $3, private = $3" +
 		" WHERE seq = $1"
 
-	insertEntriesSQL = "INSERT INTO entries (seq, org, kind, field, value, target) VALUES "
-	ignoreSQL        = " ON CONFLICT DO NOTHING"
+	// The number of a row that was inserted a moment ago need not be known.
+	insertEntriesSQL = "INSERT INTO entries (seq, org, kind, field, value, target)" +
+		" SELECT o.seq, o.org, o.kind, e.field, e.value, e.target FROM objects o CROSS JOIN (SELECT $3 AS field, $4 AS value, $5 AS target"
+	nextEntrySQL     = " UNION ALL SELECT "
+	entriesOfSQL     = ") e WHERE o.kind = $1 AND o.id = $2 ON CONFLICT DO NOTHING"
 	deleteEntriesSQL = "DELETE FROM entries WHERE seq = $1"
 
 	putSettingSQL = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -50,43 +53,17 @@ const (
 // tx implements store.Tx over the connection of a transaction.
 type tx struct {
 	reader
-	guard   *guardedConn
+	conn    *guardedConn
 	written *changes
 	// events are those that the end of the transaction writes.
 	events  []store.Event
 	tallied tallies
-	// held are statements that wait for others to go to the database with, and
-	// checks what is to be made of their results.
-	held   []statement
-	checks []func() error
+	// assume lets the transaction take for granted what most often holds, and
+	// assumed says that it did.
+	assume, assumed bool
 }
 
 var _ store.Tx = (*tx)(nil)
-
-// hold lets a statement wait for flush. row may be nil.
-func (t *tx) hold(sql string, args []any, row func(scan func(...any) error) error) {
-	if row == nil {
-		row = func(func(...any) error) error { return nil }
-	}
-	t.held = append(t.held, statement{sql, args, row})
-}
-
-// flush runs what was held, and what checks its results.
-func (t *tx) flush(ctx context.Context) error {
-	held, checks := t.held, t.checks
-	t.held, t.checks = nil, nil
-	if len(held) > 0 {
-		if err := t.conn.batch(ctx, held); err != nil {
-			return err
-		}
-	}
-	for _, check := range checks {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 func (t *tx) Lock(ctx context.Context, org string, key store.Key) (*store.Row, error) {
 	return t.get(ctx, t.dialect.forUpdate, org, key)
@@ -102,12 +79,14 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 	}
 	args := []any{r.Org, r.Kind, r.ID, r.Parent, r.Name, r.Created.UnixMicro(), r.Updated.UnixMicro(),
 		notNil(r.Body), notNil(r.Private)}
+	if t.assume {
+		return t.insertLater(ctx, r, args, entries)
+	}
 	for range collisionTries {
-		var seq int64
-		if err := t.one(ctx, insertSQL, args, &seq); err == nil {
-			r.Seq, r.Version = seq, 1
+		if err := t.one(ctx, insertSQL, args, &r.Seq); err == nil {
+			r.Version = 1
 			t.written.add(r.Key)
-			return t.insertEntries(ctx, seq, r.Org, r.Kind, entries)
+			return t.insertEntries(ctx, r.Key, entries)
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -120,6 +99,31 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 		}
 	}
 	return fmt.Errorf("insert %s: the name keeps changing hands: %w", r.Kind, store.ErrUnavailable)
+}
+
+// insertLater is Insert that assumes that nothing is taken.
+func (t *tx) insertLater(ctx context.Context, r *store.Row, args []any, entries []store.Entry) error {
+	t.assumed = true
+	inserted := false
+	err := t.conn.later(ctx, statement{
+		sql: insertSQL, args: args,
+		row: func(scan func(...any) error) error {
+			inserted = true
+			return scan(&r.Seq)
+		},
+		end: func() error {
+			if !inserted {
+				return fmt.Errorf("%w: the ID or the name is taken", errAssumed)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	r.Version = 1
+	t.written.add(r.Key)
+	return t.insertEntries(ctx, r.Key, entries)
 }
 
 func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) error {
@@ -141,10 +145,10 @@ func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) er
 	}
 	r.Version = version
 	t.written.add(r.Key)
-	if _, err := t.conn.exec(ctx, deleteEntriesSQL, []any{seq}); err != nil {
+	if err := t.conn.later(ctx, statement{sql: deleteEntriesSQL, args: []any{seq}}); err != nil {
 		return err
 	}
-	return t.insertEntries(ctx, seq, org, r.Kind, entries)
+	return t.insertEntries(ctx, r.Key, entries)
 }
 
 // rename is an update that claims a name. PostgreSQL ends a transaction over
@@ -222,12 +226,11 @@ func (t *tx) Delete(ctx context.Context, key store.Key, at time.Time) error {
 	if err := t.one(ctx, liveSQL+t.dialect.forUpdate, []any{key.Kind, key.ID}, &seq, &org, &parent); err != nil {
 		return err
 	}
-	if _, err := t.conn.exec(ctx, deleteSQL, []any{seq, at.UnixMicro(), []byte{}}); err != nil {
+	if err := t.conn.later(ctx, statement{sql: deleteSQL, args: []any{seq, at.UnixMicro(), []byte{}}}); err != nil {
 		return err
 	}
 	t.written.add(key)
-	_, err := t.conn.exec(ctx, deleteEntriesSQL, []any{seq})
-	return err
+	return t.conn.later(ctx, statement{sql: deleteEntriesSQL, args: []any{seq}})
 }
 
 func (t *tx) PutSetting(ctx context.Context, name string, value []byte) (bool, error) {
@@ -238,23 +241,21 @@ func (t *tx) PutSetting(ctx context.Context, name string, value []byte) (bool, e
 	return n == 1, err
 }
 
-func (t *tx) insertEntries(ctx context.Context, seq int64, org, kind string, entries []store.Entry) error {
+func (t *tx) insertEntries(ctx context.Context, key store.Key, entries []store.Entry) error {
 	for len(entries) > 0 {
 		batch := entries[:min(len(entries), entryBatch)]
 		entries = entries[len(batch):]
 		sql := strings.Builder{}
 		sql.WriteString(insertEntriesSQL)
-		args := append(make([]any, 0, 3+3*len(batch)), seq, org, kind)
+		args := append(make([]any, 0, 2+3*len(batch)), key.Kind, key.ID)
 		for i, e := range batch {
-			if i > 0 {
-				sql.WriteString(", ")
+			if n := len(args); i > 0 {
+				sql.WriteString(nextEntrySQL + "$" + strconv.Itoa(n+1) + ", $" + strconv.Itoa(n+2) + ", $" + strconv.Itoa(n+3))
 			}
-			n := len(args)
-			sql.WriteString("($1, $2, $3, $" + strconv.Itoa(n+1) + ", $" + strconv.Itoa(n+2) + ", $" + strconv.Itoa(n+3) + ")")
 			args = append(args, e.Field, e.Value, e.Target)
 		}
-		sql.WriteString(ignoreSQL)
-		if _, err := t.conn.exec(ctx, sql.String(), args); err != nil {
+		sql.WriteString(entriesOfSQL)
+		if err := t.conn.later(ctx, statement{sql: sql.String(), args: args}); err != nil {
 			return err
 		}
 	}

@@ -20,9 +20,13 @@ const (
 )
 
 // writer owns the one connection that writes. Its goroutine opens a
-// transaction, lends the connection to one waiting caller after the other, and
-// commits for all of them together. Each function runs in its caller's own
-// goroutine and in a savepoint: what it panics with or fails with stays its own.
+// transaction, serves one waiting caller after the other, and commits for all of
+// them together, with a savepoint for each: what one fails with stays its own.
+//
+// A function runs in its caller's own goroutine. Until it waits for the result of
+// a statement it needs no connection. One that never does hands over its
+// statements when it has returned; to another one the connection is lent from
+// there to its end, and what it panics with stays its own too.
 type writer struct {
 	conn      *sqliteConn
 	requests  chan *request
@@ -33,18 +37,37 @@ type writer struct {
 	committed func(functions int)
 }
 
-// request is one call of update.
+// request asks for the connection, or has statements run.
 type request struct {
-	// state decides whether the function runs or its caller has left.
+	// state decides whether it is served or its caller has left.
 	state atomic.Int32
 	// alone asks for a transaction that is shared with nobody.
 	alone bool
-	// turn tells the caller to run its function now, or that it cannot.
+	// statements are to be run; without any the connection is to be lent.
+	statements []statement
+	// turn tells the caller that it has the connection, or that it will not.
 	turn chan error
-	// ran is told whether the function's writes are to be kept.
+	// ran is told by the caller whether its writes are to be kept.
 	ran chan bool
-	// done tells how the commit went.
+	// done tells how it went.
 	done chan error
+}
+
+func newRequest(alone bool, statements []statement) *request {
+	r := &request{alone: alone, statements: statements, done: make(chan error, 1)}
+	if statements == nil {
+		r.turn, r.ran = make(chan error, 1), make(chan bool, 1)
+	}
+	return r
+}
+
+// refuse tells the caller that nothing was run.
+func (r *request) refuse(err error) {
+	if r.statements == nil {
+		r.turn <- err
+	} else {
+		r.done <- err
+	}
 }
 
 const (
@@ -70,23 +93,53 @@ func startWriter(c *sqliteConn, closing <-chan struct{}, opts Options) *writer {
 	return w
 }
 
-// update runs fn in a transaction. Until fn starts the end of ctx makes it
-// leave; from then on it waits for the outcome.
-func (w *writer) update(ctx context.Context, fn func(conn) error) error {
-	err := w.submit(ctx, fn, false)
+// update runs fn in a transaction. Until the transaction begins the end of ctx
+// makes it leave; from then on it waits for the outcome.
+func (w *writer) update(ctx context.Context, fn func(txConn) error) error {
+	err := w.attempt(ctx, fn, false)
 	if errors.Is(err, errLost) {
 		// What ended the transaction may have been another's doing, such as a
 		// row too large for the disk. Alone there is no one else to blame.
-		err = w.submit(ctx, fn, true)
+		err = w.attempt(ctx, fn, true)
 	}
 	return err
 }
 
-func (w *writer) submit(ctx context.Context, fn func(conn) error, alone bool) error {
+func (w *writer) attempt(ctx context.Context, fn func(txConn) error, alone bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := &request{alone: alone, turn: make(chan error, 1), ran: make(chan bool, 1), done: make(chan error, 1)}
+	select {
+	case <-w.closing:
+		return errClosed
+	default:
+	}
+	t := &sqliteTx{writer: w, alone: alone}
+	handedBack := false
+	defer func() {
+		if t.lent != nil && !handedBack { // fn panicked
+			t.lent.ran <- false
+		}
+	}()
+	err := fn(t)
+	handedBack = true
+	if t.lent != nil {
+		t.lent.ran <- err == nil
+	}
+	switch {
+	case err != nil:
+		return err
+	case t.lent != nil:
+		return <-t.lent.done
+	case len(t.held) == 0:
+		return nil
+	}
+	r := newRequest(alone, t.held)
+	return w.submit(ctx, r, r.done)
+}
+
+// submit hands over a request and waits for the answer.
+func (w *writer) submit(ctx context.Context, r *request, answer <-chan error) error {
 	select {
 	case w.requests <- r:
 	case <-ctx.Done():
@@ -95,31 +148,74 @@ func (w *writer) submit(ctx context.Context, fn func(conn) error, alone bool) er
 		return errClosed
 	}
 	select {
-	case err := <-r.turn:
-		if err != nil {
-			return err
-		}
+	case err := <-answer:
+		return err
 	case <-ctx.Done():
 		if r.state.CompareAndSwap(waiting, abandoned) {
 			return ctx.Err()
 		}
-		if err := <-r.turn; err != nil {
+		return <-answer
+	}
+}
+
+// sqliteTx is a transaction of the writer.
+type sqliteTx struct {
+	writer *writer
+	alone  bool
+	// held are statements from before the connection was needed.
+	held []statement
+	// lent is the request that the connection was lent for.
+	lent *request
+}
+
+// borrow waits for the connection, and runs what was held.
+func (t *sqliteTx) borrow(ctx context.Context) error {
+	if t.lent != nil {
+		return nil
+	}
+	r := newRequest(t.alone, nil)
+	if err := t.writer.submit(ctx, r, r.turn); err != nil {
+		return err
+	}
+	t.lent = r
+	held := t.held
+	t.held = nil
+	return t.writer.runAll(held)
+}
+
+func (t *sqliteTx) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	if err := t.borrow(ctx); err != nil {
+		return err
+	}
+	return t.writer.conn.query(ctx, sql, args, row)
+}
+
+func (t *sqliteTx) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	if err := t.borrow(ctx); err != nil {
+		return 0, err
+	}
+	return t.writer.conn.exec(ctx, sql, args)
+}
+
+func (t *sqliteTx) later(_ context.Context, s statement) error {
+	if t.lent != nil {
+		return s.run(t.writer.conn.run)
+	}
+	t.held = append(t.held, s)
+	return nil
+}
+
+// number is 0: one connection writes.
+func (t *sqliteTx) number() int { return 0 }
+
+// runAll runs statements until one fails.
+func (w *writer) runAll(statements []statement) error {
+	for _, s := range statements {
+		if err := s.run(w.conn.run); err != nil {
 			return err
 		}
 	}
-	handedBack := false
-	defer func() {
-		if !handedBack { // fn panicked
-			r.ran <- false
-		}
-	}()
-	err := fn(w.conn)
-	handedBack = true
-	r.ran <- err == nil
-	if err != nil {
-		return err
-	}
-	return <-r.done
+	return nil
 }
 
 func (w *writer) run() {
@@ -154,7 +250,7 @@ func (w *writer) batch(first *request) (next *request) {
 	began := time.Now()
 	var kept []*request
 	for r := first; ; {
-		if w.lend(r) {
+		if w.perform(r) {
 			kept = append(kept, r)
 		}
 		if w.conn.conn.AutocommitEnabled() {
@@ -196,24 +292,33 @@ func (w *writer) waiting() *request {
 	}
 }
 
-// lend lets the request's function run in a savepoint and reports whether it
-// waits for the commit.
-func (w *writer) lend(r *request) bool {
+// perform runs the request in a savepoint and reports whether it waits for the
+// commit.
+func (w *writer) perform(r *request) bool {
 	if !r.state.CompareAndSwap(waiting, started) {
 		return false
 	}
 	if err := w.control("SAVEPOINT function"); err != nil {
-		r.turn <- err
+		r.refuse(err)
 		return false
 	}
-	r.turn <- nil
-	keep := <-r.ran
+	var err error
+	keep := false
+	if r.statements != nil {
+		err = w.runAll(r.statements)
+		keep = err == nil
+	} else {
+		r.turn <- nil
+		keep = <-r.ran
+	}
 	if !keep && !w.conn.conn.AutocommitEnabled() {
 		if err := w.control("ROLLBACK TO SAVEPOINT function"); err != nil {
 			// Nothing that the function wrote may reach the commit.
 			w.rollback()
-			return false
 		}
+	}
+	if err != nil {
+		r.done <- err
 	}
 	if !w.conn.conn.AutocommitEnabled() {
 		if err := w.control("RELEASE SAVEPOINT function"); err != nil {
@@ -226,7 +331,7 @@ func (w *writer) lend(r *request) bool {
 // refuse answers a request whose transaction could not begin.
 func (w *writer) refuse(r *request, err error) {
 	if r.state.CompareAndSwap(waiting, started) {
-		r.turn <- err
+		r.refuse(err)
 	}
 }
 

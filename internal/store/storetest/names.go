@@ -97,22 +97,28 @@ func idsAreNeverReused(b *bench) {
 func goOnAfterCollision(b *bench) {
 	b.mustInsert(b.row("a-1", "name"))
 	b.mustInsert(b.row("a-2", "other"))
+	var id, name, rename, missing error
 	b.update(func(tx store.Tx) error {
-		var taken *store.ErrTaken
-		if err := tx.Insert(b.ctx, b.row("a-1", ""), nil); !errors.As(err, &taken) {
-			b.Errorf("insert with a taken ID: %v", err)
-		}
-		if err := tx.Insert(b.ctx, b.row("a-3", "name"), []store.Entry{{Field: "f", Value: "v"}}); !errors.As(err, &taken) {
-			b.Errorf("insert with a taken name: %v", err)
-		}
-		if err := tx.Update(b.ctx, b.row("a-2", "name"), []store.Entry{{Field: "f", Value: "v"}}); !errors.As(err, &taken) {
-			b.Errorf("rename to a taken name: %v", err)
-		}
-		if err := tx.Update(b.ctx, b.row("a-9", "name"), nil); !errors.Is(err, store.ErrNotFound) {
-			b.Errorf("update of a missing row: %v", err)
-		}
+		entries := []store.Entry{{Field: "f", Value: "v"}}
+		id = tx.Insert(b.ctx, b.row("a-1", ""), nil)
+		name = tx.Insert(b.ctx, b.row("a-3", "name"), entries)
+		rename = tx.Update(b.ctx, b.row("a-2", "name"), entries)
+		missing = tx.Update(b.ctx, b.row("a-9", "name"), nil)
 		return tx.Insert(b.ctx, b.row("a-3", "third"), nil)
 	})
+	var taken *store.ErrTaken
+	if !errors.As(id, &taken) {
+		b.Errorf("insert with a taken ID: %v", id)
+	}
+	if !errors.As(name, &taken) {
+		b.Errorf("insert with a taken name: %v", name)
+	}
+	if !errors.As(rename, &taken) {
+		b.Errorf("rename to a taken name: %v", rename)
+	}
+	if !errors.Is(missing, store.ErrNotFound) {
+		b.Errorf("update of a missing row: %v", missing)
+	}
 	if got := b.list(store.Query{}); len(got) != 3 {
 		b.Errorf("listed %v", got)
 	}

@@ -111,16 +111,18 @@ func toldBeforeReturn(b *bench) {
 		return err
 	})
 	check("nothing but locks and a setting")
+	var inserted, removed error
 	b.update(func(tx store.Tx) error {
-		var taken *store.ErrTaken
-		if err := tx.Insert(b.ctx, b.row("b-1", ""), nil); !errors.As(err, &taken) {
-			b.Errorf("error %v, want *ErrTaken", err)
-		}
-		if err := tx.Delete(b.ctx, b.key("missing"), time.Now()); !errors.Is(err, store.ErrNotFound) {
-			b.Errorf("error %v, want ErrNotFound", err)
-		}
+		inserted = tx.Insert(b.ctx, b.row("b-1", ""), nil)
+		removed = tx.Delete(b.ctx, b.key("missing"), time.Now())
 		return tx.Delete(b.ctx, b.key("b-3"), time.Now())
 	})
+	if taken := (*store.ErrTaken)(nil); !errors.As(inserted, &taken) {
+		b.Errorf("error %v, want *ErrTaken", inserted)
+	}
+	if !errors.Is(removed, store.ErrNotFound) {
+		b.Errorf("error %v, want ErrNotFound", removed)
+	}
 	check("one write among those that were refused", "b-3")
 }
 
