@@ -46,7 +46,7 @@ func launch(t *testing.T, weir, dir, databaseURL string, more ...string) *proces
 	t.Helper()
 	args := []string{
 		"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--log-format", "json",
-		"--rate-limit-principal", "0", "--rate-limit-address", "0",
+		"--rate-limit-principal", "0", "--rate-limit-organization", "0", "--rate-limit-address", "0",
 	}
 	for _, m := range more {
 		if !strings.HasPrefix(m, "WEIR_") {
