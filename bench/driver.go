@@ -37,15 +37,11 @@ func (r driverRow) values() []any {
 	return []any{r.organization, driverKind, r.id, "", r.name, int64(1), r.now, r.now, r.body, []byte{}}
 }
 
-// array is a JSON array that grows.
-type array []byte
-
-func (a *array) add(element []byte) {
+// element appends an element of a JSON array.
+func element(to []byte, body []byte) []byte {
 	separator := byte(',')
-	if len(*a) == 0 {
+	if len(to) == 0 {
 		separator = '['
 	}
-	*a = append(append(*a, separator), element...)
+	return append(append(to, separator), body...)
 }
-
-func (a *array) end() []byte { return append(*a, ']') }

@@ -58,17 +58,16 @@ func (d *postgresDriver) read(ctx context.Context, id string) ([]byte, error) {
 	return r.body, err
 }
 
-func (d *postgresDriver) list(ctx context.Context) ([]byte, error) {
+func (d *postgresDriver) list(ctx context.Context, to []byte) ([]byte, error) {
 	rows, err := d.pool.Query(ctx, driverList)
 	if err != nil {
-		return nil, err
+		return to, err
 	}
 	defer rows.Close()
-	var bodies array
 	for rows.Next() {
-		bodies.add(rows.RawValues()[0])
+		to = element(to, rows.RawValues()[0])
 	}
-	return bodies.end(), rows.Err()
+	return append(to, ']'), rows.Err()
 }
 
 func (d *postgresDriver) close() error {

@@ -188,23 +188,21 @@ func (d *sqliteDriver) read(_ context.Context, id string) (body []byte, err erro
 	return body, errors.Join(err, statement.Reset())
 }
 
-func (d *sqliteDriver) list(context.Context) ([]byte, error) {
+func (d *sqliteDriver) list(_ context.Context, to []byte) ([]byte, error) {
 	c := <-d.readers
 	defer func() { d.readers <- c }()
 	statement, err := c.Prepare(driverList)
 	if err != nil {
-		return nil, err
+		return to, err
 	}
-	var bodies array
-	var body []byte
 	for {
 		more, err := statement.Step()
 		if err != nil || !more {
-			return bodies.end(), errors.Join(err, statement.Reset())
+			return append(to, ']'), errors.Join(err, statement.Reset())
 		}
-		n := statement.ColumnLen(0)
-		body = slices.Grow(body[:0], n)[:n]
-		statement.ColumnBytes(0, body)
-		bodies.add(body)
+		to = element(to, nil)
+		at, n := len(to), statement.ColumnLen(0)
+		to = slices.Grow(to, n)[:at+n]
+		statement.ColumnBytes(0, to[at:])
 	}
 }

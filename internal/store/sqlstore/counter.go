@@ -29,6 +29,7 @@ import (
 // more than the number of slots below the limit, all of them together stay below
 // it. Nearer to the limit, and for who takes more than one, all slots are
 // locked, in their order: then nobody else is under way, and the sum is exact.
+// The first run of a transaction assumes that the limit is far.
 //
 // The sum must be read by a statement of its own that begins once the lock is
 // held: under READ COMMITTED a statement sees what was committed when it began.
