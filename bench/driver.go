@@ -12,11 +12,13 @@ const (
 )
 
 // The names of the drivers: SQLite's with a commit for each insert, and with
-// commits that callers share, and PostgreSQL's.
+// commits that callers share, PostgreSQL's, and Weir's store over both.
 const (
 	sqliteSingle  = "sqlite"
 	sqliteGrouped = "sqlite-grouped"
 	overPgx       = "pgx"
+	sqliteStore   = "sqlite-store"
+	postgresStore = "pgx-store"
 )
 
 // driverRow is what a row holds.

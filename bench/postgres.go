@@ -24,15 +24,19 @@ func (b *bench) postgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	database, err := s.database()
-	if err != nil {
-		return err
+	contestants := []*contestant{&w.contestant, bare}
+	for _, d := range []struct{ name, driver string }{{bareDriver, overPgx}, {bareStore, postgresStore}} {
+		database, err := s.database()
+		if err != nil {
+			return err
+		}
+		c, err := b.startBare(ctx, w, d.name, d.driver, database)
+		if err != nil {
+			return err
+		}
+		contestants = append(contestants, c)
 	}
-	driver, err := b.startBare(ctx, w, bareDriver, overPgx, database)
-	if err != nil {
-		return err
-	}
-	err = b.compare(ctx, onPostgreSQL, allWorks, &w.contestant, bare, driver)
+	err = b.compare(ctx, onPostgreSQL, allWorks, contestants...)
 	if err == nil {
 		err = b.halfLoads(ctx, onPostgreSQL, &w.contestant, bare)
 	}

@@ -16,6 +16,8 @@ const (
 	// itself; groupedDriver commits those of several callers together.
 	bareDriver    = "bare driver"
 	groupedDriver = "bare driver, grouped commits"
+	// bareStore is the bare handler on Weir's store.
+	bareStore = "bare store"
 )
 
 // sqlite compares Weir on SQLite.
@@ -44,17 +46,17 @@ func (b *bench) sqlite(ctx context.Context) error {
 }
 
 // sqliteDrivers are bare handlers on the driver, with a commit for each insert and
-// with commits that callers share.
+// with commits that callers share, and on Weir's store.
 func (b *bench) sqliteDrivers(ctx context.Context, w *weir) ([]*contestant, error) {
 	var drivers []*contestant
-	for _, d := range []struct{ name, driver string }{{bareDriver, sqliteSingle}, {groupedDriver, sqliteGrouped}} {
+	for _, d := range []struct{ name, driver string }{{bareDriver, sqliteSingle}, {groupedDriver, sqliteGrouped}, {bareStore, sqliteStore}} {
 		c, err := b.startBare(ctx, w, d.name, d.driver, b.folder)
 		if err != nil {
 			return nil, err
 		}
 		drivers = append(drivers, c)
 	}
-	// The two differ in inserts alone.
+	// The first two differ in inserts alone.
 	drivers[1].works = map[string]work{create: drivers[1].works[create]}
 	return drivers, nil
 }

@@ -65,7 +65,9 @@ func (e *Engine) create(ctx context.Context, q *request, w *Write) (*Answer, err
 
 // Insert creates an object for Weir itself, in a transaction that is under
 // way: the same steps as the operation but for authorization. The document may
-// hold read-only fields.
+// hold read-only fields. It sets the ID of an object that has none; since a
+// transaction's function may run more than once, each run has to make its own
+// object.
 func (e *Engine) Insert(ctx context.Context, tx store.Tx, o *Object) error {
 	w := &Write{Engine: e, Tx: tx, Verb: Create, New: o, Now: e.Now().UTC()}
 	problems, err := e.locate(ctx, w)

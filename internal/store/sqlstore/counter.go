@@ -240,18 +240,19 @@ func (t *tx) spread(ctx context.Context, d delta) error {
 		if err := scan(&value, &limit, &slots); err != nil {
 			return err
 		}
+		again := errRetry
+		if t.assume {
+			again = errAssumed
+		}
 		switch {
-		case t.assume && slots < int64(t.dialect.slots):
-			return fmt.Errorf("%w: the counter %s has too few slots", errAssumed, d.Name)
+		case slots < int64(t.dialect.slots):
+			// They are yet to be made, or a recount has just removed them.
+			return fmt.Errorf("%w: the counter %s has too few slots", again, d.Name)
 		case value+margin <= limit:
 			return nil
 		case far:
 			// It was so from the beginning, or others were quicker. The next run sees
 			// at once that the limit is near.
-			again := errRetry
-			if t.assume {
-				again = errAssumed
-			}
 			return fmt.Errorf("%w: the counter %s is near its limit", again, d.Name)
 		default:
 			return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
@@ -297,9 +298,6 @@ func (t *tx) makeSlots(ctx context.Context, c store.Counter) error {
 }
 
 func (t *tx) HoldCounters(ctx context.Context) error {
-	if t.dialect.holdCounters == "" {
-		return nil
-	}
 	_, err := t.conn.exec(ctx, t.dialect.holdCounters, nil)
 	return err
 }

@@ -35,8 +35,8 @@ type dialect struct {
 	lateEvents bool
 	// slots is the number of rows that an organization's counter is spread over.
 	slots int
-	// holdCounters is the statement that keeps others from changing counters; ""
-	// where there are no others.
+	// holdCounters is the statement that keeps others from changing counters. Where
+	// one transaction writes at a time it is any, with which that begins.
 	holdCounters string
 	// damage is the statement by which the database looks at itself, whose rows
 	// tell what is wrong unless they are sound; "" where there is none.
@@ -76,7 +76,9 @@ var sqliteDialect = dialect{
 	},
 	eventBatch: 16, // each number of events is a statement that stays prepared
 	slots:      1,
-	damage:     "PRAGMA integrity_check", sound: "ok",
+
+	holdCounters: pingSQL,
+	damage:       "PRAGMA integrity_check", sound: "ok",
 }
 
 var postgresDialect = dialect{

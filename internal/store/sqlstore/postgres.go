@@ -95,7 +95,7 @@ func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return pool, postgresError(ctx, err)
 }
 
-func (b *postgresBackend) read(ctx context.Context, fn func(conn) error) error {
+func (b *postgresBackend) read(_ context.Context, fn func(conn) error) error {
 	return fn(postgresReader{b})
 }
 
@@ -128,6 +128,7 @@ func (b *postgresBackend) readAlone(ctx context.Context, s statement) error {
 	return postgresConn{q: c}.query(ctx, s.sql, s.args, s.row)
 }
 
+// readTogether returns errGathered where a read may have an answer by itself.
 func (b *postgresBackend) readTogether(ctx context.Context, together []*gathered) error {
 	c, err := b.acquire(ctx)
 	if err != nil {
@@ -138,8 +139,10 @@ func (b *postgresBackend) readTogether(ctx context.Context, together []*gathered
 	for i, r := range together {
 		statements[i] = r.statement
 	}
-	_, err = sendBatch(ctx, c.Conn(), statements)
-	return err
+	if _, err := sendBatch(ctx, c.Conn(), statements); err != nil {
+		return errGathered
+	}
+	return nil
 }
 
 // acquire takes a connection, which is to be released. It gives up at once while

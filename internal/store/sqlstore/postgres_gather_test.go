@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,8 +12,9 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// busy takes all senders of reads, until it is called.
+// busy takes all senders of reads until free is called, for which reads wait.
 func busy(g *gather) (free func()) {
+	g.patience = time.Hour
 	g.mu.Lock()
 	n := g.free
 	g.free = 0
@@ -121,6 +121,7 @@ func TestReadLeaves(t *testing.T) {
 	}
 	free := busy(s.(*db).backend.(*postgresBackend).gather)
 	ctx, leave := context.WithCancel(t.Context())
+	g := s.(*db).backend.(*postgresBackend).gather
 	wait := queue(t, ctx, s, 3, func(i int, _ *store.Row, err error) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("row %d: %v", i, err)
@@ -128,44 +129,87 @@ func TestReadLeaves(t *testing.T) {
 	})
 	leave()
 	wait()
+	if len(g.waiting) != 0 {
+		t.Errorf("%d reads that have left still wait", len(g.waiting))
+	}
 	free()
 	if _, err := s.Get(t.Context(), "org", store.Key{Kind: "kind", ID: "0"}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestReadsWaitForNoSilentServer has reads wait behind senders that get no answer:
-// they give up, and the gate shuts.
-func TestReadsWaitForNoSilentServer(t *testing.T) {
+// TestStuckReads has reads get no answer on connections that are open: no other
+// read waits for them, neither while the server is silent nor when it is back.
+func TestStuckReads(t *testing.T) {
 	t.Parallel()
+	const n = 2 * gatherSenders
 	p, through := newProxy(t, pgtest.Start(t).URL())
 	s := openPostgres(t, through, Options{})
+	watch(t, s)
 	if err := insert(t.Context(), s, testRow("0")); err != nil {
 		t.Fatal(err)
 	}
+	openConnections(t, s, n)
+	get := func(ctx context.Context) error {
+		_, err := s.Get(ctx, "org", store.Key{Kind: "kind", ID: "0"})
+		return err
+	}
 	p.freeze()
-	began := time.Now()
+	ctx, leave := context.WithCancel(t.Context())
 	var reads sync.WaitGroup
-	for range 2 * gatherSenders {
+	for range n {
 		reads.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), acquireTimeout+time.Second)
-			defer cancel()
-			if _, err := s.Get(ctx, "org", store.Key{Kind: "kind", ID: "0"}); err == nil {
+			if err := get(ctx); err == nil {
 				t.Error("a silent server answers")
 			}
 		})
 	}
-	eventually(t, "the gate to shut", func() bool { return s.(*db).backend.(*postgresBackend).gate.pass() != nil })
-	if took := time.Since(began); took > 2*acquireTimeout {
-		t.Errorf("the gate has shut after %s", took)
+	b := s.(*db).backend.(*postgresBackend)
+	eventually(t, "reads that are stuck", func() bool { return b.pool.Stat().AcquiredConns() >= n })
+	eventually(t, "the gate to shut", func() bool { return b.gate.pass() != nil })
+	began := time.Now()
+	if err := get(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("while the server is silent: %v", err)
 	}
-	if _, err := s.Get(t.Context(), "org", store.Key{Kind: "kind", ID: "0"}); err == nil || !strings.Contains(err.Error(), "does not answer") {
-		t.Errorf("error %v", err)
+	if took := time.Since(began); took > gatherPatience {
+		t.Errorf("a read waits for %s behind a gate that is shut", took)
 	}
 	p.thaw()
+	eventually(t, "the gate to open", func() bool { return b.gate.pass() == nil })
+	for range n {
+		began := time.Now()
+		if err := get(t.Context()); err != nil {
+			t.Errorf("when the server is back: %v", err)
+		}
+		if took := time.Since(began); took > acquireTimeout/2 {
+			t.Errorf("a read waits for %s behind reads that are stuck", took)
+		}
+	}
+	b.gather.mu.Lock()
+	if len(b.gather.waiting) > 0 || b.gather.free == 0 {
+		t.Errorf("%d reads are left to wait, %d senders are free", len(b.gather.waiting), b.gather.free)
+	}
+	b.gather.mu.Unlock()
+	leave()
 	reads.Wait()
-	eventually(t, "an answer", func() bool {
-		_, err := s.Get(t.Context(), "org", store.Key{Kind: "kind", ID: "0"})
-		return err == nil
-	})
+}
+
+// openConnections makes the pool have so many connections.
+func openConnections(t *testing.T, s store.Store, n int) {
+	t.Helper()
+	var open, all sync.WaitGroup
+	open.Add(n)
+	for range n {
+		all.Go(func() {
+			err := s.Snapshot(t.Context(), func(store.Snapshot) error {
+				open.Done()
+				open.Wait()
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -300,7 +300,7 @@ func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) 
 		defer func() { guard.ended = true }()
 		t := &tx{reader: reader{s.dialect, guard}, conn: guard, written: &written, assume: assume}
 		err := fn(t)
-		if err != nil && t.assumed && guard.err == nil {
+		if err != nil && t.assumed > 0 && guard.err == nil {
 			return fmt.Errorf("%w: %w", errAssumed, err)
 		}
 		if err == nil {

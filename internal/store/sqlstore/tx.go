@@ -59,8 +59,9 @@ type tx struct {
 	events  []store.Event
 	tallied tallies
 	// assume lets the transaction take for granted what most often holds, and
-	// assumed says that it did.
-	assume, assumed bool
+	// assumed is of how many inserts that is still open.
+	assume  bool
+	assumed int
 }
 
 var _ store.Tx = (*tx)(nil)
@@ -103,7 +104,7 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 
 // insertLater is Insert that assumes that nothing is taken.
 func (t *tx) insertLater(ctx context.Context, r *store.Row, args []any, entries []store.Entry) error {
-	t.assumed = true
+	t.assumed++
 	inserted := false
 	err := t.conn.later(ctx, statement{
 		sql: insertSQL, args: args,
@@ -115,6 +116,7 @@ func (t *tx) insertLater(ctx context.Context, r *store.Row, args []any, entries 
 			if !inserted {
 				return fmt.Errorf("%w: the ID or the name is taken", errAssumed)
 			}
+			t.assumed--
 			return nil
 		},
 	})

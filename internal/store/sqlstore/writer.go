@@ -303,7 +303,7 @@ func (w *writer) perform(r *request) bool {
 		return false
 	}
 	var err error
-	keep := false
+	var keep bool
 	if r.statements != nil {
 		err = w.runAll(r.statements)
 		keep = err == nil
