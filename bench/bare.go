@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weirhq/weir/internal/iam"
 )
 
 // bareArgument makes the program a bare handler; a file with its settings follows.
@@ -193,7 +195,7 @@ func (h *bareHandling) answer(r *http.Request, room *[]byte) (status int, text [
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
 			row := driverRow{organization: h.Organization, now: time.Now().UnixMicro(), body: body}
-			err = h.driver.insert(r.Context(), row.with(fmt.Sprintf("sa-made-%d", h.made.Add(1))))
+			err = h.insert(r.Context(), row)
 		}
 		return http.StatusCreated, body, err
 	case h.driver == nil && r.URL.Path == accounts:
@@ -207,6 +209,17 @@ func (h *bareHandling) answer(r *http.Request, room *[]byte) (status int, text [
 		text, err = h.driver.read(r.Context(), r.URL.Path[len(accounts)+1:])
 		return http.StatusOK, text, err
 	}
+}
+
+// insert inserts the row with an ID as Weir draws them: now and then one comes again.
+func (h *bareHandling) insert(ctx context.Context, row driverRow) (err error) {
+	name := fmt.Sprint("made ", h.made.Add(1))
+	for range 3 {
+		if err = h.driver.insert(ctx, row.with(iam.ServiceAccount.NewID(), name)); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // writeMallocs tells how many objects this process has allocated, as Weir's

@@ -29,8 +29,8 @@ type driverRow struct {
 }
 
 // with is the row with another ID and name.
-func (r driverRow) with(id string) driverRow {
-	r.id, r.name = id, "account "+id
+func (r driverRow) with(id, name string) driverRow {
+	r.id, r.name = id, name
 	return r
 }
 

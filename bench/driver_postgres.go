@@ -34,8 +34,8 @@ func newPostgresDriver(ctx context.Context, url string, row driverRow, ids []str
 			return nil, err
 		}
 	}
-	for _, id := range ids {
-		if err := d.insert(ctx, row.with(id)); err != nil {
+	for n, id := range ids {
+		if err := d.insert(ctx, row.with(id, accountName(n))); err != nil {
 			pool.Close()
 			return nil, err
 		}

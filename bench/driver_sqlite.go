@@ -30,6 +30,7 @@ type sqliteDriver struct {
 // insertion is a row on its way to the connection that writes.
 type insertion struct {
 	row  driverRow
+	err  error
 	done chan error
 }
 
@@ -50,9 +51,9 @@ func openSQLiteDriver(folder string, row driverRow, ids []string, grouped bool) 
 	if err == nil {
 		err = sqlitex.ExecuteScript(writer, createAccounts, nil)
 	}
-	for _, id := range ids {
+	for n, id := range ids {
 		if err == nil {
-			err = insertRow(writer, row.with(id))
+			err = insertRow(writer, row.with(id, accountName(n)))
 		}
 	}
 	d.readers = make(chan *sqlite.Conn, max(2*runtime.GOMAXPROCS(0), 4))
@@ -100,7 +101,9 @@ func (d *sqliteDriver) write(writer *sqlite.Conn, group int) {
 		waiting := []insertion{first}
 		err := step(writer, "BEGIN IMMEDIATE")
 		for more := true; more && err == nil; {
-			err = insertRow(writer, waiting[len(waiting)-1].row)
+			// One that fails, since its ID is taken, is undone alone.
+			last := &waiting[len(waiting)-1]
+			last.err = insertRow(writer, last.row)
 			more = false
 			if len(waiting) < group {
 				select {
@@ -116,7 +119,7 @@ func (d *sqliteDriver) write(writer *sqlite.Conn, group int) {
 			err = step(writer, "COMMIT")
 		}
 		for _, i := range waiting {
-			i.done <- err
+			i.done <- errors.Join(err, i.err)
 		}
 	}
 }
@@ -152,7 +155,7 @@ func insertRow(c *sqlite.Conn, r driverRow) error {
 
 func (d *sqliteDriver) insert(_ context.Context, r driverRow) error {
 	done := make(chan error, 1)
-	d.inserts <- insertion{r, done}
+	d.inserts <- insertion{row: r, done: done}
 	return <-done
 }
 

@@ -26,8 +26,8 @@ func openStoreDriver(ctx context.Context, folder, url string, row driverRow, ids
 		return nil, err
 	}
 	d := &storeDriver{store: s, organization: row.organization, event: bytes.Repeat([]byte("."), 1750)}
-	for _, id := range ids {
-		if err := d.insert(ctx, row.with(id)); err != nil {
+	for n, id := range ids {
+		if err := d.insert(ctx, row.with(id, accountName(n))); err != nil {
 			return nil, err
 		}
 	}

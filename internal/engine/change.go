@@ -131,7 +131,7 @@ func (e *Engine) insert(ctx context.Context, w *Write, problems []api.Problem) e
 	given := o.ID != ""
 	for {
 		if !given {
-			o.ID = o.Kind.ID.New()
+			o.ID = o.Kind.NewID()
 		}
 		if err := e.settle(ctx, w, problems); err != nil {
 			return err

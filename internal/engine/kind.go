@@ -135,6 +135,7 @@ type Kind struct {
 	// (a principal, a pattern); most kinds have none.
 	Links func(o *Object) []Link
 	Hooks Hooks
+	ids   idRun
 }
 
 // Guard is what a permission is asked on.

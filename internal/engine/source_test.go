@@ -103,15 +103,14 @@ func TestQuotaDefinitions(t *testing.T) {
 	if _, err := New(Config{Kinds: []*Kind{thing("A", &shared), thing("B", &twin)}}); err == nil {
 		t.Error("two quotas have one code")
 	}
-	computed := &Kind{Group: "g", Version: "v1", Name: "C", Source: func(context.Context, *Asked) ([]*Object, error) { return nil, nil }}
 	for name, change := range map[string]func(*Kind){
 		"a quota":   func(k *Kind) { k.Quotas = []*Quota{&shared} },
-		"a parent":  func(k *Kind) { k.Parent = computed },
+		"a parent":  func(k *Kind) { k.Parent = k },
 		"an update": func(k *Kind) { k.Operations = map[Verb]string{Update: "updateOrgV2Environment"} },
 	} {
-		k := *computed
-		change(&k)
-		if _, err := New(Config{Kinds: []*Kind{&k}}); err == nil {
+		k := &Kind{Group: "g", Version: "v1", Name: "C", Source: func(context.Context, *Asked) ([]*Object, error) { return nil, nil }}
+		change(k)
+		if _, err := New(Config{Kinds: []*Kind{k}}); err == nil {
 			t.Errorf("what is computed may have %s", name)
 		}
 	}
