@@ -105,13 +105,15 @@ func (d *sqliteDriver) write(writer *sqlite.Conn, group int) {
 			last := &waiting[len(waiting)-1]
 			last.err = insertRow(writer, last.row)
 			more = false
-			if len(waiting) < group {
+			// As in Weir, others have the processor once before there are none.
+			for try := 0; try < 2 && !more && len(waiting) < group; try++ {
 				select {
 				case next, open := <-d.inserts:
 					if more = open; open {
 						waiting = append(waiting, next)
 					}
 				default:
+					runtime.Gosched()
 				}
 			}
 		}

