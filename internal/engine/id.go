@@ -37,37 +37,44 @@ const (
 	// runLength is how many identifiers in a row begin alike. They fill about one page
 	// of an index.
 	runLength = 64
-	// runTail is how many characters at the end of such an identifier are its own:
-	// in an alphabet of 36 one of 700 runs has the same twice, and draws again.
+	// runTail is how many characters at the end of such an identifier are its own.
 	runTail = 3
 )
 
 // idRun is the state of a kind's identifiers that are drawn one after the other.
 type idRun struct {
-	mu   sync.Mutex
-	head string
-	left int
+	mu sync.Mutex
+	// head is how those of the run begin, and tails are the ends that were drawn.
+	head  string
+	tails map[string]bool
+}
+
+// next returns an identifier that is no other of its run.
+func (r *idRun) next(s IDShape) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tails == nil || len(r.tails) == runLength {
+		r.head, r.tails = random.Text(s.Length-runTail, s.Alphabet), make(map[string]bool, runLength)
+	}
+	for {
+		if tail := random.Text(runTail, s.Alphabet); !r.tails[tail] {
+			r.tails[tail] = true
+			return s.Prefix + r.head + tail
+		}
+	}
 }
 
 // NewID returns a random identifier for a new object. Those that are drawn one after
 // the other begin alike, so that they lie together in the database's index: each write
-// that lands on a page of its own makes that page be written too, which doubles what a
-// creation costs. Those of more than eight characters are of kinds that stand for
-// credentials, of which nobody should guess one from another; each is as random as
-// New makes it.
+// that lands on a page of its own makes that page be written too. Those of more than
+// eight characters are of kinds that stand for credentials, of which nobody should
+// guess one from another; each is as random as New makes it.
 func (k *Kind) NewID() string {
-	shape, run := k.ID, &k.stored().ids
-	if shape.Length <= runTail || shape.Length > 8 {
-		return shape.New()
+	// A smaller alphabet has too few ends for a run.
+	if k.ID.Length <= runTail || k.ID.Length > 8 || len(k.ID.Alphabet) < 16 {
+		return k.ID.New()
 	}
-	run.mu.Lock()
-	if run.left == 0 {
-		run.head, run.left = random.Text(shape.Length-runTail, shape.Alphabet), runLength
-	}
-	run.left--
-	head := run.head
-	run.mu.Unlock()
-	return shape.Prefix + head + random.Text(runTail, shape.Alphabet)
+	return k.stored().ids.next(k.ID)
 }
 
 // Has reports whether the text could be an identifier of this shape.

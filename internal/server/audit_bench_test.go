@@ -60,10 +60,14 @@ func makeAccounts(b *testing.B, s store.Store) {
 		b.Fatal(err)
 	}
 	id := uuid.NewString()
-	insert := func(o *engine.Object) error {
-		return s.Update(b.Context(), func(tx store.Tx) error { return e.Insert(b.Context(), tx, o) })
+	insert := func(o engine.Object) error {
+		// Each run of the function has an object of its own.
+		return s.Update(b.Context(), func(tx store.Tx) error {
+			made := o
+			return e.Insert(b.Context(), tx, &made)
+		})
 	}
-	if err := insert(&engine.Object{Kind: org.Organization, Org: id, ID: id, Doc: engine.Doc{"display_name": "Bench"}}); err != nil {
+	if err := insert(engine.Object{Kind: org.Organization, Org: id, ID: id, Doc: engine.Doc{"display_name": "Bench"}}); err != nil {
 		b.Fatal(err)
 	}
 	if err := e.SetLimit(b.Context(), id, "iam.max_service_accounts.per_org", engine.MaxLimit); err != nil {
@@ -75,7 +79,7 @@ func makeAccounts(b *testing.B, s store.Store) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if err := insert(&engine.Object{Kind: iam.ServiceAccount, Org: id, Doc: engine.Doc{"display_name": fmt.Sprint("account ", n.Add(1)), "description": "for the benchmark"}}); err != nil {
+			if err := insert(engine.Object{Kind: iam.ServiceAccount, Org: id, Doc: engine.Doc{"display_name": fmt.Sprint("account ", n.Add(1)), "description": "for the benchmark"}}); err != nil {
 				b.Error(err)
 			}
 		}
