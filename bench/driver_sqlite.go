@@ -107,13 +107,15 @@ func (d *sqliteDriver) write(writer *sqlite.Conn, group int) {
 			more = false
 			// As in Weir, others have the processor once before there are none.
 			for try := 0; try < 2 && !more && len(waiting) < group; try++ {
+				if try > 0 {
+					runtime.Gosched()
+				}
 				select {
 				case next, open := <-d.inserts:
 					if more = open; open {
 						waiting = append(waiting, next)
 					}
 				default:
-					runtime.Gosched()
 				}
 			}
 		}

@@ -289,12 +289,14 @@ func (w *writer) batch(first *request) (next *request) {
 // been ready for longer than a sync takes. With them commits are half as large
 // again, and where nobody is ready it costs nothing.
 func (w *writer) waiting() *request {
-	for range 2 {
+	for try := range 2 {
+		if try > 0 {
+			runtime.Gosched()
+		}
 		select {
 		case r := <-w.requests:
 			return r
 		default:
-			runtime.Gosched()
 		}
 	}
 	return nil
