@@ -23,7 +23,7 @@ const (
 
 	updateSQL = "UPDATE objects SET name = $3, updated = $4, body = $5, private = $6, version = version + 1" +
 		" WHERE kind = $1 AND id = $2 AND deleted IS NULL"
-	updateReturningSQL = " RETURNING seq, version, org"
+	updateReturningSQL = " RETURNING seq, version"
 	// sameNameSQL restricts updateSQL to writes that cannot collide.
 	sameNameSQL = " AND (name = $3 OR $3 = '')"
 
@@ -80,15 +80,22 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 	}
 	args := []any{r.Org, r.Kind, r.ID, r.Parent, r.Name, r.Created.UnixMicro(), r.Updated.UnixMicro(),
 		notNil(r.Body), notNil(r.Private)}
+	insert := t.insertNow
 	if t.assume {
-		return t.insertLater(ctx, r, args, entries)
+		insert = t.insertLater
 	}
+	if err := insert(ctx, r, args); err != nil {
+		return err
+	}
+	r.Version = 1
+	t.written.add(r.Key)
+	return t.insertEntries(ctx, r.Key, entries)
+}
+
+// insertNow inserts the row, or finds out what is taken.
+func (t *tx) insertNow(ctx context.Context, r *store.Row, args []any) error {
 	for range collisionTries {
-		if err := t.one(ctx, insertSQL, args, &r.Seq); err == nil {
-			r.Version = 1
-			t.written.add(r.Key)
-			return t.insertEntries(ctx, r.Key, entries)
-		} else if !errors.Is(err, store.ErrNotFound) {
+		if err := t.one(ctx, insertSQL, args, &r.Seq); !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		taken, err := t.idTaken(ctx, r.Key)
@@ -102,11 +109,11 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 	return fmt.Errorf("insert %s: the name keeps changing hands: %w", r.Kind, store.ErrUnavailable)
 }
 
-// insertLater is Insert that assumes that nothing is taken.
-func (t *tx) insertLater(ctx context.Context, r *store.Row, args []any, entries []store.Entry) error {
+// insertLater has the row inserted, and assumes that nothing is taken.
+func (t *tx) insertLater(ctx context.Context, r *store.Row, args []any) error {
 	t.assumed++
 	inserted := false
-	err := t.conn.later(ctx, statement{
+	return t.conn.later(ctx, statement{
 		sql: insertSQL, args: args,
 		row: func(scan func(...any) error) error {
 			inserted = true
@@ -120,12 +127,6 @@ func (t *tx) insertLater(ctx context.Context, r *store.Row, args []any, entries 
 			return nil
 		},
 	})
-	if err != nil {
-		return err
-	}
-	r.Version = 1
-	t.written.add(r.Key)
-	return t.insertEntries(ctx, r.Key, entries)
 }
 
 func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) error {
@@ -137,10 +138,9 @@ func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) er
 	}
 	args := []any{r.Kind, r.ID, r.Name, r.Updated.UnixMicro(), notNil(r.Body), notNil(r.Private)}
 	var seq, version int64
-	var org string
-	err := t.one(ctx, updateSQL+sameNameSQL+updateReturningSQL, args, &seq, &version, &org)
+	err := t.one(ctx, updateSQL+sameNameSQL+updateReturningSQL, args, &seq, &version)
 	if errors.Is(err, store.ErrNotFound) {
-		err = t.rename(ctx, r, args, &seq, &version, &org)
+		err = t.rename(ctx, r, args, &seq, &version)
 	}
 	if err != nil {
 		return err
@@ -155,19 +155,19 @@ func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) er
 
 // rename is an update that claims a name. PostgreSQL ends a transaction over
 // a violation, save for what stands before a savepoint.
-func (t *tx) rename(ctx context.Context, r *store.Row, args []any, seq, version *int64, org *string) error {
-	var parent string
-	if err := t.one(ctx, liveSQL+t.dialect.forUpdate, args[:2], seq, org, &parent); err != nil {
+func (t *tx) rename(ctx context.Context, r *store.Row, args []any, seq, version *int64) error {
+	var org, parent string
+	if err := t.one(ctx, liveSQL+t.dialect.forUpdate, args[:2], seq, &org, &parent); err != nil {
 		return err
 	}
 	for range collisionTries {
 		err := t.savepoint(ctx, func() error {
-			return t.one(ctx, updateSQL+updateReturningSQL, args, seq, version, org)
+			return t.one(ctx, updateSQL+updateReturningSQL, args, seq, version)
 		})
 		if !errors.Is(err, errDuplicate) {
 			return err
 		}
-		taken, err := t.nameTaken(ctx, *org, r.Kind, parent, r.Name)
+		taken, err := t.nameTaken(ctx, org, r.Kind, parent, r.Name)
 		if err != nil || taken != nil {
 			return errOr(err, taken)
 		}
