@@ -77,11 +77,7 @@ func (b *bench) startBare(ctx context.Context, w *weir, name, driver, database s
 	send := func(method, path, body string) []byte {
 		return message(address, basic(w.key, w.secret), method, path, body)
 	}
-	reads := make([][]byte, len(w.ids))
-	for i, id := range w.ids {
-		reads[i] = send(http.MethodGet, accounts+"/"+id, "")
-	}
-	c.works[readByID] = over(address, http.StatusOK, among(reads))
+	c.works[readByID] = over(address, http.StatusOK, among(w.reads(send)))
 	c.works[listOf100] = over(address, http.StatusOK, always(send(http.MethodGet, accounts, "")))
 	if driver != "" {
 		c.works[create] = over(address, http.StatusCreated, always(send(http.MethodPost, accounts, string(s.Read))))

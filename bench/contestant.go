@@ -11,7 +11,7 @@ import (
 type contestant struct {
 	name  string
 	works map[string]work
-	// process is the one that answers, nil where it is this one or several.
+	// process is the one that answers, nil where there are several.
 	process *process
 	// usage tells what it has used up to now.
 	usage func(ctx context.Context) (usage, error)

@@ -188,21 +188,26 @@ func (w *weir) page(ctx context.Context, path string) (listed []account, next st
 	return list.Data, next, nil
 }
 
+// reads are requests for the service accounts that stay.
+func (w *weir) reads(send func(method, path, body string) []byte) [][]byte {
+	reads := make([][]byte, len(w.ids))
+	for i, id := range w.ids {
+		reads[i] = send(http.MethodGet, accounts+"/"+id, "")
+	}
+	return reads
+}
+
 // operations are the requests to Weir.
 func (w *weir) operations(ctx context.Context) map[string]work {
 	var made atomic.Int64
 	address, header := w.process.address, basic(w.key, w.secret)
 	send := func(method, path, body string) []byte { return message(address, header, method, path, body) }
-	reads := make([][]byte, len(w.ids))
-	for i, id := range w.ids {
-		reads[i] = send(http.MethodGet, accounts+"/"+id, "")
-	}
 	prefix := "made at " + address + " "
 	creation := over(address, http.StatusCreated, func(int, int) []byte {
 		return send(http.MethodPost, accounts, fmt.Sprintf(`{"display_name":"%s%d","description":%q}`, prefix, made.Add(1), accountDescription))
 	})
 	works := map[string]work{
-		readByID:     over(address, http.StatusOK, among(reads)),
+		readByID:     over(address, http.StatusOK, among(w.reads(send))),
 		listOf100:    over(address, http.StatusOK, always(send(http.MethodGet, accounts+"?page_size=100", ""))),
 		filteredList: over(address, http.StatusOK, always(send(http.MethodGet, accounts+"?display_name="+accountName(7), ""))),
 		create:       creation,
