@@ -3,11 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"time"
 
-	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
 // storeDriver reads and inserts rows through Weir's own store, with its indexes,
@@ -21,7 +20,7 @@ type storeDriver struct {
 
 // openStoreDriver makes rows of these IDs in an empty folder or database.
 func openStoreDriver(ctx context.Context, folder, url string, row driverRow, ids []string) (*storeDriver, error) {
-	s, err := server.OpenStore(ctx, url, folder, slog.New(slog.DiscardHandler))
+	s, err := sqlstore.Open(ctx, url, folder, sqlstore.Options{NotifyKinds: []string{}})
 	if err != nil {
 		return nil, err
 	}

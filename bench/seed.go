@@ -10,6 +10,7 @@ import (
 	"github.com/weirhq/weir/internal/iam"
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
 // seedBatch is how many objects are made in one transaction. SQLite keeps what a
@@ -23,7 +24,7 @@ const seedBatch = 200
 // the audit log has dropped theirs.
 func seed(ctx context.Context, data, database, organization string, objects int) (err error) {
 	log := slog.New(slog.DiscardHandler)
-	opened, err := server.OpenStore(ctx, database, data, log)
+	opened, err := sqlstore.Open(ctx, database, data, sqlstore.Options{Logger: log, NotifyKinds: []string{}})
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (s *Server) Replica(options ...Option) *Server {
 func start(t testing.TB, options []Option) (*Server, *server.Server) {
 	t.Helper()
 	config := server.Config{
-		Listen: "127.0.0.1:0", DataDir: t.TempDir(),
+		Listen: "127.0.0.1:0", DataDir: t.TempDir(), CacheSize: 32,
 		// A stated rate keeps the headers in every answer; no test reaches it.
 		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
 		Bootstrap: bootstrap.Options{Password: "correct-horse-battery"},

@@ -72,6 +72,7 @@ const (
 	concurrencyLimitOrganization = "concurrency-limit-organization"
 	concurrencyLimitAddress      = "concurrency-limit-address"
 	maxConnections               = "max-connections"
+	cacheSize                    = "cache-size"
 
 	bootstrapAPIKey         = "bootstrap-api-key"
 	bootstrapAPISecret      = "bootstrap-api-secret"
@@ -115,6 +116,7 @@ func serveFlags(f *pflag.FlagSet) {
 	f.Int(concurrencyLimitPrincipal, 200, "requests of each principal at once; 0 for no limit")
 	f.Int(concurrencyLimitOrganization, 1000, "requests of each organization at once; 0 for no limit")
 	f.Int(maxConnections, 10000, "connections that may be open at once; beyond that the one that is idle for the longest is closed; 0 for no limit")
+	f.Int(cacheSize, 64, "`MiB` of memory for what was read from the embedded database, at least 32; 0 for none; with PostgreSQL it does nothing")
 	f.Int(concurrencyLimitAddress, 50, "requests of each address without valid credentials at once; 0 for no limit")
 	f.String(smtpURL, "", "`URL` of the server that mail goes through: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without it, mail is written into outbox/ in the data directory")
 	f.String(awsAccountID, cloudaccess.Placeholder.AWSAccountID, "AWS `account` of the IAM roles that provider integrations name; the default is the one of AWS's examples")
@@ -220,7 +222,7 @@ func checkTypes(k *koanf.Koanf, flags *pflag.FlagSet) error {
 // serverConfig turns settings into the server's configuration.
 func serverConfig(k *koanf.Koanf) server.Config {
 	return server.Config{
-		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL),
+		Listen: k.String(listen), DataDir: k.String(dataDir), DatabaseURL: k.String(databaseURL), CacheSize: k.Int(cacheSize),
 		PublicURL: k.String(publicURL), TLSCert: k.String(tlsCert), TLSKey: k.String(tlsKey),
 		TLSSelfSigned: k.Bool(tlsSelfSigned), TLSClientCertificates: k.Bool(tlsClientCerts), TrustedProxies: several(k, trustedProxy), ProxyProtocol: k.Bool(proxyProtocol),
 		RateLimitPrincipal: k.Int(rateLimitPrincipal), RateLimitOrganization: k.Int(rateLimitOrganization), RateLimitAddress: k.Int(rateLimitAddress),

@@ -27,6 +27,9 @@ type Config struct {
 	DataDir string
 	// DatabaseURL is a postgres:// URL; empty means SQLite in DataDir.
 	DatabaseURL string
+	// CacheSize is how many MiB of memory are used for what was read from SQLite,
+	// at least 32; zero means none. On PostgreSQL it does nothing.
+	CacheSize int
 	// PublicURL is the base of links; empty means it is made from the listener.
 	PublicURL string
 
@@ -88,6 +91,10 @@ type Config struct {
 	Bootstrap bootstrap.Options
 }
 
+// leastCache and greatestCache are in MiB. The least is what the cache cannot do
+// without.
+const leastCache, greatestCache = 32, 64 << 10
+
 // Check reports what is wrong with the configuration, in words for the
 // operator.
 func (c Config) Check() error {
@@ -129,6 +136,9 @@ func (c Config) Check() error {
 		if concurrency.is < 0 {
 			return fmt.Errorf("--%s is %d: give the number of requests at once, or 0 for no limit", concurrency.name, concurrency.is)
 		}
+	}
+	if c.CacheSize != 0 && (c.CacheSize < leastCache || c.CacheSize > greatestCache) {
+		return fmt.Errorf("--cache-size is %d: give from %d to %d MiB, or 0 for no cache", c.CacheSize, leastCache, greatestCache)
 	}
 	if c.MaxConnections < 0 {
 		return fmt.Errorf("--max-connections is %d: give the number of connections that may be open at once, or 0 for no limit", c.MaxConnections)

@@ -31,7 +31,7 @@ type bare struct {
 func startBare(t *testing.T, change func(*server.Server), config func(*server.Config)) *bare {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	c := server.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir()}
+	c := server.Config{CacheSize: 32, Listen: "127.0.0.1:0", DataDir: t.TempDir()}
 	config(&c)
 	s, err := server.Open(ctx, c, "test", slog.New(slog.DiscardHandler))
 	if err != nil {

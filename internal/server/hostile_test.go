@@ -81,7 +81,7 @@ func newTarget(t testing.TB, databaseURL string) *target {
 	g := &target{t: t, ids: map[string][]string{}}
 	s, err := server.Open(t.Context(), server.Config{
 		SMTPURL: "smtp://127.0.0.1:1", MailFrom: "weir@example.com",
-		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
+		CacheSize: 32, Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
 	}, "test", slog.New(g))
 	if err != nil {
 		t.Fatal(err)

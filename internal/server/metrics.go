@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weirhq/weir/internal/store/sqlstore"
 )
 
 // metrics are what /metrics tells. Labels have few values: operations come
@@ -42,12 +44,24 @@ func newMetrics(s *Server) *metrics {
 	connections := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_connections", Help: "Connections that are open, where --max-connections bounds them.",
 	}, func() float64 { return float64(s.connections.count()) })
+	cacheHits := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "weir_cache_hits_total", Help: "Reads of SQLite that the cache answered.",
+	}, func() float64 {
+		hits, _ := sqlstore.CacheReads(s.database)
+		return float64(hits)
+	})
+	cacheMisses := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "weir_cache_misses_total", Help: "Reads of SQLite that the cache could not answer.",
+	}, func() float64 {
+		_, misses := sqlstore.CacheReads(s.database)
+		return float64(misses)
+	})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "weir_build_info", Help: "Always 1; the label says which version runs.",
 		ConstLabels: prometheus.Labels{"version": s.version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, connections, build,
+	m.registry.MustRegister(m.requests, m.duration, m.limited, replicas, connections, cacheHits, cacheMisses, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(s.audit.Collectors()...)
 	if s.tracer != nil {

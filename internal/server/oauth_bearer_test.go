@@ -32,7 +32,7 @@ func withWhoCalls(t *testing.T, databaseURL, dir string) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := server.Open(ctx, server.Config{
-		Listen: "127.0.0.1:0", DataDir: dir, DatabaseURL: databaseURL, RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
+		CacheSize: 32, Listen: "127.0.0.1:0", DataDir: dir, DatabaseURL: databaseURL, RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
 	}, "test", slog.New(slog.DiscardHandler))
 	if err != nil {
 		stop()

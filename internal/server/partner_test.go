@@ -926,11 +926,14 @@ func TestPartnerTokens(t *testing.T) {
 		// Without scopes a token opens nothing.
 		list(issue(time.Now, token.Partner, token.Claims{Subject: c.id}, map[string]any{"partner_version": 1})).WantCode(t, api.InsufficientScope)
 
-		// A new secret ends the tokens of the old one, and the old one.
+		// A new secret ends the tokens of the old one, and the old one. It is made beside
+		// the server, which follows.
 		secret, err := partner.Rotate(t.Context(), w.Engine, c.id)
 		if err != nil {
 			t.Fatal(err)
 		}
+		ended := func() bool { return list(good).Status == http.StatusUnauthorized }
+		eventually(t, "a new secret ends the tokens of the old one", ended)
 		list(good).WantCode(t, api.Unauthenticated)
 		askToken(t, w, func(r *http.Request) { r.SetBasicAuth(c.id, c.secret) }, url.Values{"grant_type": {"client_credentials"}}).Want(t, http.StatusUnauthorized)
 		c.secret = secret
@@ -941,6 +944,7 @@ func TestPartnerTokens(t *testing.T) {
 		if err := partner.Delete(t.Context(), w.Engine, c.id); err != nil {
 			t.Fatal(err)
 		}
+		eventually(t, "the deletion of a partner ends its tokens", ended)
 		list(good).WantCode(t, api.Unauthenticated)
 		askToken(t, w, func(r *http.Request) { r.SetBasicAuth(c.id, c.secret) }, url.Values{"grant_type": {"client_credentials"}}).Want(t, http.StatusUnauthorized)
 		if _, err := partner.Rotate(t.Context(), w.Engine, c.id); err == nil {

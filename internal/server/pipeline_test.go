@@ -59,7 +59,7 @@ func (l *logged) lines(t *testing.T, message string) []map[string]any {
 // connection, so that a test can say where a request comes from.
 func open(t *testing.T, change func(*server.Config)) (*server.Server, *logged) {
 	t.Helper()
-	config := server.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir(), RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000}
+	config := server.Config{CacheSize: 32, Listen: "127.0.0.1:0", DataDir: t.TempDir(), RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000}
 	if change != nil {
 		change(&config)
 	}

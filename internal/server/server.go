@@ -71,11 +71,13 @@ type Server struct {
 	// Config.TLSSelfSigned, or "".
 	CAPath string
 
-	config    Config
-	version   string
-	log       *slog.Logger
-	listener  net.Listener
-	http      *http.Server
+	config   Config
+	version  string
+	log      *slog.Logger
+	listener net.Listener
+	http     *http.Server
+	// database is the store without what observes it.
+	database  store.Store
 	store     store.Store
 	engine    *engine.Engine
 	router    *operation.Router
@@ -140,11 +142,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.tracer != nil {
 		s.errors.Told = func(ctx context.Context, code *api.Code) { recordOf(ctx).code = code.Name }
 	}
-	database, err := OpenStore(ctx, s.config.DatabaseURL, s.config.DataDir, s.log)
+	database, err := openStore(ctx, s.config.DatabaseURL, s.config.DataDir, sqlstore.Options{Logger: s.log, CacheBytes: s.config.CacheSize << 20})
 	if err != nil {
 		return err
 	}
-	s.store = s.observe(database)
+	s.database, s.store = database, s.observe(database)
 	networks, err := s.config.keyNetworks()
 	if err != nil {
 		return err
@@ -215,12 +217,18 @@ func (s *Server) open(ctx context.Context) error {
 	return s.first(ctx)
 }
 
-// OpenStore opens the database as the server and the operator's commands do:
-// all processes on one database must tell each other of the same kinds.
+// OpenStore opens the database for who works beside a server, such as a command of
+// the operator. When Update returns the server sees what was written, which on SQLite
+// takes half a second.
 func OpenStore(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (store.Store, error) {
-	return sqlstore.Open(ctx, databaseURL, dataDir, sqlstore.Options{
-		Logger: log, NotifyKinds: slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), mtls.Kinds(), oauth.Kinds(), sso.Kinds(), []string{iam.Invitation.Key()}),
-	})
+	return openStore(ctx, databaseURL, dataDir, sqlstore.Options{Logger: log, Beside: true})
+}
+
+// openStore opens the database as all processes on one do: they must tell each
+// other of the same kinds.
+func openStore(ctx context.Context, databaseURL, dataDir string, options sqlstore.Options) (store.Store, error) {
+	options.NotifyKinds = slices.Concat(authn.DirectoryKinds(), iam.FilterKinds(), mtls.Kinds(), oauth.Kinds(), sso.Kinds(), []string{iam.Invitation.Key()})
+	return sqlstore.Open(ctx, databaseURL, dataDir, options)
 }
 
 // NewEngine returns the engine over an open store, as the server and the

@@ -41,7 +41,7 @@ func TestSuspensionIsLogged(t *testing.T) {
 		run := func(log *logged) (*server.Server, func()) {
 			t.Helper()
 			ctx, stop := context.WithCancel(context.Background())
-			s, err := server.Open(ctx, server.Config{Listen: "127.0.0.1:0", DataDir: dir, DatabaseURL: databaseURL}, "test",
+			s, err := server.Open(ctx, server.Config{CacheSize: 32, Listen: "127.0.0.1:0", DataDir: dir, DatabaseURL: databaseURL}, "test",
 				slog.New(slog.NewJSONHandler(log, nil)))
 			if err != nil {
 				stop()

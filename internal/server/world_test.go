@@ -155,7 +155,7 @@ func serveWith(t *testing.T, databaseURL string, kinds []*engine.Kind, now func(
 	s, err := server.Open(ctx, server.Config{
 		// Mail that never goes out leaves invitations as they are made.
 		SMTPURL: "smtp://127.0.0.1:1", MailFrom: "weir@example.com",
-		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL,
+		Listen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseURL: databaseURL, CacheSize: 32,
 		RateLimitPrincipal: 1_000_000, RateLimitAddress: 1_000_000,
 	}, "test", slog.New(slog.DiscardHandler))
 	if err != nil {

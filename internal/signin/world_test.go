@@ -24,6 +24,7 @@ import (
 	"github.com/weirhq/weir/internal/server"
 	"github.com/weirhq/weir/internal/signin"
 	"github.com/weirhq/weir/internal/store"
+	"github.com/weirhq/weir/internal/store/sqlstore"
 	"github.com/weirhq/weir/internal/testclock"
 	"github.com/weirhq/weir/internal/token"
 )
@@ -69,7 +70,7 @@ func newWorld(t *testing.T, databaseURL string) *world {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
 	w.again = func() *engine.Engine {
-		s, err := server.OpenStore(t.Context(), databaseURL, dir, log)
+		s, err := sqlstore.Open(t.Context(), databaseURL, dir, sqlstore.Options{Logger: log})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,13 +57,16 @@ func (w *watchers[T]) call(told T) {
 	}
 }
 
-// changes collects what a transaction writes.
+// changes collects what a transaction writes, for the watchers and the cache.
 type changes struct {
 	store.Change
-	feed *feed
+	feed   *feed
+	writes *writes
 }
 
-func (c *changes) add(key store.Key) {
+// add is called before the commit that changes the row.
+func (c *changes) add(org string, key store.Key) {
+	c.writes.begin(org, key)
 	switch {
 	case c.All || c.feed.kinds != nil && !slices.Contains(c.feed.kinds, key.Kind):
 	case len(c.Keys) == maxKeys:

@@ -83,24 +83,24 @@ func eventually(t testing.TB, what string, condition func() bool) {
 
 func TestChangesAreBounded(t *testing.T) {
 	t.Parallel()
-	c := changes{feed: newFeed([]string{"kind"})}
-	if c.add(store.Key{Kind: "other", ID: "a"}); !c.empty() {
+	c := changes{feed: newFeed([]string{"kind"}), writes: new(writes)}
+	if c.add("org", store.Key{Kind: "other", ID: "a"}); !c.empty() {
 		t.Errorf("%+v of a kind that is not to be told", c.Change)
 	}
 	for i := range maxKeys {
-		c.add(store.Key{Kind: "kind", ID: fmt.Sprint(i)})
+		c.add("org", store.Key{Kind: "kind", ID: fmt.Sprint(i)})
 	}
 	if len(c.Keys) != maxKeys || c.All || c.empty() {
 		t.Errorf("%d keys, all %v", len(c.Keys), c.All)
 	}
 	for range 2 {
-		c.add(store.Key{Kind: "kind", ID: "more"})
+		c.add("org", store.Key{Kind: "kind", ID: "more"})
 		if len(c.Keys) != 0 || !c.All || c.empty() {
 			t.Errorf("%d keys, all %v", len(c.Keys), c.All)
 		}
 	}
-	c = changes{feed: newFeed([]string{})}
-	if c.add(store.Key{Kind: "kind", ID: "a"}); !c.empty() {
+	c = changes{feed: newFeed([]string{}), writes: new(writes)}
+	if c.add("org", store.Key{Kind: "kind", ID: "a"}); !c.empty() {
 		t.Error("an empty list of kinds is not none")
 	}
 }

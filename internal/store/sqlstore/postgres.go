@@ -64,7 +64,7 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 	b.gate = newGate(pool.Config().ConnConfig, pool.Reset, opts.logger())
 	b.gather = newGather(b, min(gatherSenders, int(pool.Config().MaxConns)))
 	b.renewInstance()
-	return newDB(&postgresDialect, b, opts), nil
+	return newDB(&postgresDialect, b, nil, opts), nil
 }
 
 func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {

@@ -71,8 +71,13 @@ func (r reader) get(ctx context.Context, lock, org string, key store.Key) (*stor
 }
 
 func (r reader) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	return collect(q, func(f func(*store.Row) error) error { return r.Visit(ctx, q, f) })
+}
+
+// collect copies the rows that visit lends.
+func collect(q store.Query, visit func(func(*store.Row) error) error) ([]store.Row, error) {
 	rows := make([]store.Row, 0, min(max(q.Limit, 0), 100))
-	err := r.Visit(ctx, q, func(row *store.Row) error {
+	err := visit(func(row *store.Row) error {
 		kept := *row
 		kept.Body = append([]byte{}, row.Body...)
 		rows = append(rows, kept)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/weirhq/weir/internal/store"
 	"zombiezen.com/go/sqlite"
@@ -39,6 +40,9 @@ type sqliteBackend struct {
 	// followers counts the goroutine that looks for changes of others.
 	followers sync.WaitGroup
 	polled    func()
+	cache     *cache
+	// beside makes update wait for the caches of other processes.
+	beside    bool
 	closeOnce sync.Once
 }
 
@@ -63,13 +67,16 @@ func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, err
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	b := &sqliteBackend{path: path, closing: make(chan struct{}), polled: opts.polled}
+	b := &sqliteBackend{
+		path: path, closing: make(chan struct{}), polled: opts.polled,
+		cache: newCache(opts.CacheBytes), beside: opts.Beside,
+	}
 	b.writer = startWriter(c, b.closing, opts)
 	b.readers = make(chan *sqliteConn, min(max(2*runtime.GOMAXPROCS(0), 4), maxReaders))
 	for range cap(b.readers) {
 		b.readers <- nil
 	}
-	return newDB(&sqliteDialect, b, opts), nil
+	return newDB(&sqliteDialect, b, b.cache, opts), nil
 }
 
 func (b *sqliteBackend) read(ctx context.Context, fn func(conn) error) error {
@@ -118,7 +125,11 @@ func (b *sqliteBackend) snapshot(ctx context.Context, fn func(conn) error) (err 
 }
 
 func (b *sqliteBackend) update(ctx context.Context, fn func(txConn) error) error {
-	return b.writer.update(ctx, fn)
+	err := b.writer.update(ctx, fn)
+	if b.beside && err == nil {
+		time.Sleep(cacheLease)
+	}
+	return err
 }
 
 func (b *sqliteBackend) close() error {

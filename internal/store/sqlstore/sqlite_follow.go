@@ -34,9 +34,14 @@ func (b *sqliteBackend) follow(f *feed) {
 		ticks := time.NewTicker(followInterval)
 		defer ticks.Stop()
 		for known := int64(-1); ; {
+			asked := time.Now()
 			version := b.writer.poll()
 			if version < 0 || version != known {
+				b.cache.forget() // first: who is told reads again
 				f.tell(store.Change{All: true})
+			}
+			if version >= 0 {
+				b.cache.renew(asked)
 			}
 			known = version
 			if b.polled != nil {

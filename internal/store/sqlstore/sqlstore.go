@@ -31,6 +31,13 @@ type Options struct {
 	// means every kind. On PostgreSQL the transactions that change one of them
 	// commit one after the other, so it pays to name only what is cached.
 	NotifyKinds []string
+	// CacheBytes is how much memory is used for what was read, on SQLite; 0 is none,
+	// and less than 32 MiB counts as that. Reads then see the commits of other
+	// processes half a second later at most.
+	CacheBytes int
+	// Beside is for who works beside a server: on SQLite Update takes half a second
+	// more, until the server's reads see what it wrote.
+	Beside bool
 
 	// newest overrides the newest schema version that this program knows.
 	newest int64
@@ -153,7 +160,9 @@ type db struct {
 	backend backend
 	feed    *feed
 	follow  sync.Once
-	events  watermark
+	// cache answers reads; it is nil where none is wanted.
+	cache  *cache
+	events watermark
 	// refused is how the database refused the last transaction, or nil.
 	refused atomic.Pointer[refusal]
 }
@@ -168,29 +177,76 @@ type refusal struct {
 // on a disk that is nearly full small ones go on.
 const doubt = 5 * time.Second
 
-func newDB(d *dialect, b backend, opts Options) *db {
-	return &db{dialect: d, backend: b, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
+func newDB(d *dialect, b backend, c *cache, opts Options) *db {
+	s := &db{dialect: d, backend: b, cache: c, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
+	if c != nil {
+		s.follow.Do(func() { b.follow(s.feed) })
+	}
+	return s
 }
 
 var _ store.Store = (*db)(nil)
 
 func (s *db) Get(ctx context.Context, org string, key store.Key) (row *store.Row, err error) {
+	var memory [128]byte
+	asked := s.cache.row(memory[:0], key)
+	if asked.open {
+		if entry, ok := s.cache.answer(nil, asked); ok && ctx.Err() == nil {
+			r := rowScan{Row: store.Row{Key: key, Org: org}}
+			d := decoder(entry[stampLength:])
+			if d.row(&r); org != "" && r.Org != org {
+				return nil, store.ErrNotFound
+			}
+			return &r.Row, nil
+		}
+	}
 	err = s.backend.read(ctx, func(c conn) error {
 		row, err = reader{s.dialect, c}.Get(ctx, org, key)
 		return err
 	})
+	if err == nil && asked.open {
+		s.cache.keep(asked, appendRow(asked.newEntry(nil), row))
+	}
 	return row, err
 }
 
-func (s *db) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
-	err = s.backend.read(ctx, func(c conn) error {
-		rows, err = reader{s.dialect, c}.List(ctx, q)
-		return err
-	})
-	return rows, err
+func (s *db) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	return collect(q, func(f func(*store.Row) error) error { return s.Visit(ctx, q, f) })
 }
 
 func (s *db) Visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
+	var memory [256]byte
+	asked := s.cache.list(memory[:0], q)
+	if !asked.open {
+		return s.visit(ctx, q, f)
+	}
+	// The room for a page is used again, also where f panics.
+	page := pages.Get().(*[]byte)
+	defer pages.Put(page)
+	entry, ok := s.cache.answer((*page)[:0], asked)
+	*page = entry
+	if ok && ctx.Err() == nil {
+		return visitEntry(entry[stampLength:], q, f)
+	}
+	add := appendListed
+	if q.BodyOnly {
+		add = appendBody
+	}
+	entry = asked.newEntry(entry)
+	err := s.visit(ctx, q, func(row *store.Row) error {
+		if len(entry) <= maxCacheEntry {
+			entry = add(entry, row)
+		}
+		return f(row)
+	})
+	*page = entry
+	if err == nil {
+		s.cache.keep(asked, entry)
+	}
+	return err
+}
+
+func (s *db) visit(ctx context.Context, q store.Query, f func(*store.Row) error) error {
 	return s.backend.read(ctx, func(c conn) error { return reader{s.dialect, c}.Visit(ctx, q, f) })
 }
 
@@ -294,8 +350,10 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 // for nothing.
 func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) error {
 	var written changes
+	under := writes{cache: s.cache} // of all runs
+	defer under.end()               // where fn panics
 	err := s.backend.update(ctx, func(c txConn) error {
-		written = changes{feed: s.feed} // of this run alone
+		written = changes{feed: s.feed, writes: &under} // of this run alone
 		guard := &guardedConn{txConn: c}
 		defer func() { guard.ended = true }()
 		t := &tx{reader: reader{s.dialect, guard}, conn: guard, written: &written, assume: assume}
@@ -319,6 +377,7 @@ func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) 
 		}
 		return err
 	})
+	under.end()
 	if err == nil || errors.Is(err, errOutcomeUnknown) {
 		s.feed.tell(written.Change)
 	}
@@ -349,7 +408,9 @@ func (s *db) Watch(f func(store.Change)) (stop func()) {
 
 func (s *db) Close() error {
 	s.follow.Do(func() {}) // from here on nothing is there to follow
-	return s.backend.close()
+	err := s.backend.close()
+	s.cache.close()
+	return err
 }
 
 // guardedConn refuses work after the first failure and after the end of the

@@ -50,3 +50,11 @@ func TestPostgres(t *testing.T) {
 	url := pgtest.URL(t)
 	storetest.Run(t, func(t *testing.T) store.Store { return openPostgres(t, url, Options{}) })
 }
+
+// Both handles have a cache, so what one of them commits is not there for the other
+// at once; the suite is held to that by its own handle alone.
+func TestSQLiteWithCache(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	storetest.Run(t, func(t *testing.T) store.Store { return openSQLite(t, dir, Options{CacheBytes: 32 << 20}) })
+}

@@ -23,7 +23,7 @@ const (
 
 	updateSQL = "UPDATE objects SET name = $3, updated = $4, body = $5, private = $6, version = version + 1" +
 		" WHERE kind = $1 AND id = $2 AND deleted IS NULL"
-	updateReturningSQL = " RETURNING seq, version"
+	updateReturningSQL = " RETURNING seq, version, org"
 	// sameNameSQL restricts updateSQL to writes that cannot collide.
 	sameNameSQL = " AND (name = $3 OR $3 = '')"
 
@@ -88,7 +88,7 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 		return err
 	}
 	r.Version = 1
-	t.written.add(r.Key)
+	t.written.add(r.Org, r.Key)
 	return t.insertEntries(ctx, r.Key, entries)
 }
 
@@ -138,15 +138,16 @@ func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) er
 	}
 	args := []any{r.Kind, r.ID, r.Name, r.Updated.UnixMicro(), notNil(r.Body), notNil(r.Private)}
 	var seq, version int64
-	err := t.one(ctx, updateSQL+sameNameSQL+updateReturningSQL, args, &seq, &version)
+	var org string
+	err := t.one(ctx, updateSQL+sameNameSQL+updateReturningSQL, args, &seq, &version, &org)
 	if errors.Is(err, store.ErrNotFound) {
-		err = t.rename(ctx, r, args, &seq, &version)
+		err = t.rename(ctx, r, args, &seq, &version, &org)
 	}
 	if err != nil {
 		return err
 	}
 	r.Version = version
-	t.written.add(r.Key)
+	t.written.add(org, r.Key)
 	if err := t.conn.later(ctx, statement{sql: deleteEntriesSQL, args: []any{seq}}); err != nil {
 		return err
 	}
@@ -155,19 +156,19 @@ func (t *tx) Update(ctx context.Context, r *store.Row, entries []store.Entry) er
 
 // rename is an update that claims a name. PostgreSQL ends a transaction over
 // a violation, save for what stands before a savepoint.
-func (t *tx) rename(ctx context.Context, r *store.Row, args []any, seq, version *int64) error {
-	var org, parent string
-	if err := t.one(ctx, liveSQL+t.dialect.forUpdate, args[:2], seq, &org, &parent); err != nil {
+func (t *tx) rename(ctx context.Context, r *store.Row, args []any, seq, version *int64, org *string) error {
+	var parent string
+	if err := t.one(ctx, liveSQL+t.dialect.forUpdate, args[:2], seq, org, &parent); err != nil {
 		return err
 	}
 	for range collisionTries {
 		err := t.savepoint(ctx, func() error {
-			return t.one(ctx, updateSQL+updateReturningSQL, args, seq, version)
+			return t.one(ctx, updateSQL+updateReturningSQL, args, seq, version, org)
 		})
 		if !errors.Is(err, errDuplicate) {
 			return err
 		}
-		taken, err := t.nameTaken(ctx, org, r.Kind, parent, r.Name)
+		taken, err := t.nameTaken(ctx, *org, r.Kind, parent, r.Name)
 		if err != nil || taken != nil {
 			return errOr(err, taken)
 		}
@@ -231,7 +232,7 @@ func (t *tx) Delete(ctx context.Context, key store.Key, at time.Time) error {
 	if err := t.conn.later(ctx, statement{sql: deleteSQL, args: []any{seq, at.UnixMicro(), []byte{}}}); err != nil {
 		return err
 	}
-	t.written.add(key)
+	t.written.add(org, key)
 	return t.conn.later(ctx, statement{sql: deleteEntriesSQL, args: []any{seq}})
 }
 
