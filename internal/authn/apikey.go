@@ -10,7 +10,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"hash/crc32"
+	"sync"
 
 	"github.com/weirhq/weir/internal/random"
 )
@@ -57,6 +59,13 @@ func checksum(body string) string {
 type Hasher struct {
 	// Key is shared by all replicas, 32 bytes.
 	Key []byte
+	// macs are hash.Hash with the key, which cost more to make than to use.
+	macs *sync.Pool
+}
+
+// NewHasher returns the Hasher with the key, which must not change.
+func NewHasher(key []byte) Hasher {
+	return Hasher{Key: key, macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
 // Hash returns what is stored in place of the secret.
@@ -66,7 +75,9 @@ func (h Hasher) Hash(secret string) []byte { return h.Sum("weir api key secret",
 // has unlike hashes for unlike uses. It serves for tokens of 256 random bits too,
 // for which a fast hash is enough.
 func (h Hasher) Sum(use, text string) []byte {
-	mac := hmac.New(sha256.New, h.Key)
+	mac, _ := h.macs.Get().(hash.Hash)
+	defer h.macs.Put(mac)
+	mac.Reset()
 	mac.Write([]byte(use + "\x00"))
 	mac.Write([]byte(text))
 	return mac.Sum(nil)

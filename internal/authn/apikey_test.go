@@ -67,7 +67,7 @@ func TestWellFormedSecretRefusesOtherTexts(t *testing.T) {
 	}
 }
 
-func hasher(b byte) authn.Hasher { return authn.Hasher{Key: bytes.Repeat([]byte{b}, 32)} }
+func hasher(b byte) authn.Hasher { return authn.NewHasher(bytes.Repeat([]byte{b}, 32)) }
 
 func TestHasher(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ func newInstall(t *testing.T) install {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &authn.Authenticator{Directory: authn.NewDirectory(s), Hasher: authn.Hasher{Key: keys.Hash}}
+	a := &authn.Authenticator{Directory: authn.NewDirectory(s), Hasher: authn.NewHasher(keys.Hash)}
 	e, err := engine.New(engine.Config{
 		Store: s, PublicURL: "http://127.0.0.1", Authenticate: a.Authenticate, Hasher: a.Hasher,
 		Kinds: []*engine.Kind{iam.APIKey, iam.Invitation, iam.RoleBinding, iam.ServiceAccount, iam.User, org.Environment, org.Organization},

@@ -164,8 +164,7 @@ func (p Proxies) Local(r *http.Request) bool {
 	if !peer.IsLoopback() {
 		return false
 	}
-	forwarded := joined(r, "X-Forwarded-For") + joined(r, "X-Forwarded-Proto") + joined(r, "Forwarded")
-	return !p.trusts(peer) || forwarded == ""
+	return !p.trusts(peer) || joined(r, "X-Forwarded-For")+joined(r, "X-Forwarded-Proto")+joined(r, "Forwarded") == ""
 }
 
 // nearest returns the last item of a list that is not empty, if any.

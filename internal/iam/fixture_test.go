@@ -48,7 +48,7 @@ func newFixture(t *testing.T) *fixture {
 		Kinds:        []*engine.Kind{APIKey, Invitation, IPFilter, IPFilterSuspension, IPGroup, RoleBinding, ServiceAccount, User, org.Environment, org.Organization},
 		Authenticate: func(*http.Request, []string) (*authn.Caller, error) { return nil, errors.New("no requests here") },
 		Tokens:       api.PageTokens{Key: make([]byte, 32), Now: now},
-		Hasher:       authn.Hasher{Key: make([]byte, 32)},
+		Hasher:       authn.NewHasher(make([]byte, 32)),
 	})
 	if err != nil {
 		t.Fatal(err)

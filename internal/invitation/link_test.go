@@ -13,7 +13,7 @@ import (
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	e := &engine.Engine{Config: engine.Config{Hasher: authn.Hasher{Key: []byte("one key")}}}
+	e := &engine.Engine{Config: engine.Config{Hasher: authn.NewHasher([]byte("one key"))}}
 	seen := map[string]bool{}
 	for range 100 {
 		made := newToken("i-abc123")
@@ -39,7 +39,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%v and %v have the same hash", a, other)
 		}
 	}
-	elsewhere := &engine.Engine{Config: engine.Config{Hasher: authn.Hasher{Key: []byte("another key")}}}
+	elsewhere := &engine.Engine{Config: engine.Config{Hasher: authn.NewHasher([]byte("another key"))}}
 	if bytes.Equal(a.hash(e), a.hash(elsewhere)) {
 		t.Error("the hash does not depend on the key")
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -202,9 +203,11 @@ func (s *Server) withContext(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := newRequestID()
 		w.Header()["X-Request-Id"] = []string{id}
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		ctx = context.WithValue(api.WithRequestID(ctx, id), recordKey{}, &record{limits: s.limits, client: s.proxies.Client(r)})
+		ctx := &requestContext{
+			Context: api.WithRequestID(r.Context(), id), deadline: time.Now().Add(requestTimeout),
+			record: record{limits: s.limits, client: s.proxies.Client(r)},
+		}
+		defer ctx.end()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
@@ -413,14 +416,21 @@ func (s *Server) write(w http.ResponseWriter, answer *engine.Answer) {
 		w.WriteHeader(answer.Status)
 		return
 	}
-	body, rest := api.AppendSpliced(make([]byte, 0, len(answer.Body)+256), answer.Body, s.URL), answer.Rest()
+	room, _ := bodies.Get().(*[]byte)
+	body, rest := api.AppendSpliced((*room)[:0], answer.Body, s.URL), answer.Rest()
+	*room = body
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)+len(rest)))
 	w.WriteHeader(answer.Status)
-	_, _ = w.Write(body)
 	// A client that went away is no concern of ours. Yet HTTP/2 may still read
-	// the rest then, which must not become the room of another answer.
+	// then, and what it reads must not become the room of another answer.
+	if _, err := w.Write(body); err == nil {
+		bodies.Put(room)
+	}
 	if _, err := w.Write(rest); err == nil {
 		answer.Release()
 	}
 }
+
+// bodies are room for the bodies of answers.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}

@@ -157,7 +157,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
-	s.engine.Client = s.proxies.Client
+	s.engine.Client = func(r *http.Request) netip.Addr { return recordOf(r.Context()).client }
 	if s.engine.Clouds, err = s.config.Clouds.Open(ctx); err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func newEngine(ctx context.Context, s store.Store, publicURL string, log *slog.L
 	tokens := service.Readers()
 	tokens[operation.PartnerToken] = partner.TokenReader(s, signingKeys)
 	tokens[operation.Session] = authn.Sessions(signingKeys, directory, mappings.For)
-	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.Hasher{Key: keys.Hash}, Tokens: tokens, Certificate: certificates.Caller}
+	authenticator := &authn.Authenticator{Directory: directory, Hasher: authn.NewHasher(keys.Hash), Tokens: tokens, Certificate: certificates.Caller}
 	service.Engine, err = engine.New(engine.Config{
 		Store: s, Kinds: Kinds(), Calls: calls(service), PublicURL: publicURL,
 		Authenticate: authenticator.Authenticate,

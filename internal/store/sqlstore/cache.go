@@ -52,17 +52,18 @@ type cache struct {
 	// until is when the lease ends, in nanoseconds from start on.
 	until atomic.Int64
 	start time.Time
+	lease time.Duration
 
 	hits, misses atomic.Uint64
 }
 
 // newCache returns a cache of so many bytes; with 0 it is nil. The library
 // makes 32 MiB of less.
-func newCache(bytes int) *cache {
+func newCache(bytes int, lease time.Duration) *cache {
 	if bytes == 0 {
 		return nil
 	}
-	return &cache{entries: fastcache.New(bytes), seed: maphash.MakeSeed(), start: time.Now()}
+	return &cache{entries: fastcache.New(bytes), seed: maphash.MakeSeed(), start: time.Now(), lease: lease}
 }
 
 // question is what the cache is asked, and under which stamp an answer from the
@@ -190,7 +191,7 @@ func (c *cache) forget() {
 // at the time given.
 func (c *cache) renew(at time.Time) {
 	if c != nil {
-		c.until.Store(int64(at.Add(cacheLease).Sub(c.start)))
+		c.until.Store(int64(at.Add(c.lease).Sub(c.start)))
 	}
 }
 

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, err
 	}
 	b := &sqliteBackend{
 		path: path, closing: make(chan struct{}), polled: opts.polled,
-		cache: newCache(opts.CacheBytes), beside: opts.Beside,
+		cache: newCache(opts.CacheBytes, cmp.Or(opts.lease, cacheLease)), beside: opts.Beside,
 	}
 	b.writer = startWriter(c, b.closing, opts)
 	b.readers = make(chan *sqliteConn, min(max(2*runtime.GOMAXPROCS(0), 4), maxReaders))

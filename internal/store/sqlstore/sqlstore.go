@@ -43,6 +43,8 @@ type Options struct {
 	newest int64
 	// committed, where set, is told the number of functions in each commit.
 	committed func(functions int)
+	// lease, where set, takes the place of cacheLease.
+	lease time.Duration
 	// polled, where set, is told of each look at what others changed.
 	polled func()
 }
@@ -351,7 +353,7 @@ func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
 func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) error {
 	var written changes
 	under := writes{cache: s.cache} // of all runs
-	defer under.end()               // where fn panics
+	defer under.end()
 	err := s.backend.update(ctx, func(c txConn) error {
 		written = changes{feed: s.feed, writes: &under} // of this run alone
 		guard := &guardedConn{txConn: c}
@@ -377,7 +379,6 @@ func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) 
 		}
 		return err
 	})
-	under.end()
 	if err == nil || errors.Is(err, errOutcomeUnknown) {
 		s.feed.tell(written.Change)
 	}

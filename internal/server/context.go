@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// requestContext is the context of a request: it holds the record and ends at the
+// deadline, or with the context that it is made from. It is what
+// context.WithValue and context.WithDeadline would make, but has no timer until
+// somebody waits for the end. Most reads do not, and a timer is a tenth of what
+// they take.
+type requestContext struct {
+	context.Context
+	record   record
+	deadline time.Time
+
+	mu sync.Mutex
+	// timed ends at the deadline; it is nil until it is needed.
+	timed context.Context
+	stop  context.CancelFunc
+}
+
+// end is called when the request is over.
+func (c *requestContext) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stop != nil {
+		c.stop()
+	}
+}
+
+// started returns timed, or nil where nobody needs it yet.
+func (c *requestContext) started() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.timed
+}
+
+// start returns timed, and makes it where it is not there.
+func (c *requestContext) start() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timed == nil {
+		c.timed, c.stop = context.WithDeadline(c.Context, c.deadline)
+	}
+	return c.timed
+}
+
+// Deadline implements [context.Context].
+func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Done implements [context.Context].
+func (c *requestContext) Done() <-chan struct{} { return c.start().Done() }
+
+// Err implements [context.Context].
+func (c *requestContext) Err() error {
+	timed := c.started()
+	if timed == nil {
+		if c.Context.Err() == nil && time.Now().Before(c.deadline) {
+			return nil
+		}
+		timed = c.start() // which keeps saying why it ended
+	}
+	return timed.Err()
+}
+
+// Value implements [context.Context]. What package context asks for is timed's.
+func (c *requestContext) Value(key any) any {
+	if key == (recordKey{}) {
+		return &c.record
+	}
+	if timed := c.started(); timed != nil {
+		return timed.Value(key)
+	}
+	return c.Context.Value(key)
+}
