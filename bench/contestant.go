@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -15,6 +16,11 @@ type contestant struct {
 	process *process
 	// usage tells what it has used up to now.
 	usage func(ctx context.Context) (usage, error)
+}
+
+// only makes it forget all works but those named.
+func (c *contestant) only(names []string) {
+	maps.DeleteFunc(c.works, func(name string, _ work) bool { return !slices.Contains(names, name) })
 }
 
 // usage is what a contestant has used since it began.

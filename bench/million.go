@@ -13,7 +13,8 @@ import (
 // The tables of the part, and who is in them.
 const (
 	onMany   = "Many service accounts, SQLite"
-	onPages  = "Pages of 100 of many service accounts, SQLite"
+	onPlain  = "Many service accounts, SQLite, no cache"
+	onPages  = "Pages of 100 of many service accounts, SQLite, no cache"
 	manyName = "Weir with many"
 	fewName  = "Weir with few"
 	lastPage = "last full page"
@@ -50,17 +51,34 @@ func (b *bench) million(ctx context.Context) error {
 	// To find what there is to delete takes a walk over all of them, and exchanges
 	// have nothing to do with them.
 	names := slices.DeleteFunc(slices.Clone(allWorks), func(name string) bool { return name == remove || name == exchange })
-	err = b.comparePages(ctx, many, last)
-	if err == nil {
-		err = b.compare(ctx, onMany, names, &many.contestant, &few.contestant)
-	}
+	err = b.compare(ctx, onMany, names, &many.contestant, &few.contestant)
 	if err == nil {
 		var loaded float64
 		if loaded, err = b.loaded(ctx, many); err == nil {
 			b.add(loadedMany, loaded, megabytes)
 		}
 	}
-	return errors.Join(err, b.printRows(b.out, onPages), b.printRows(b.out, onMany))
+	if err == nil {
+		err = b.millionPlain(ctx, many, few, last)
+	}
+	return errors.Join(err, b.printRows(b.out, onMany), b.printRows(b.out, onPlain), b.printRows(b.out, onPages))
+}
+
+// millionPlain compares the two without their caches: what the database takes
+// with many rows shows there alone.
+func (b *bench) millionPlain(ctx context.Context, many, few *weir, last string) error {
+	many, err := b.again(ctx, many, withoutCache...)
+	if err != nil {
+		return err
+	}
+	few, err = b.again(ctx, few, withoutCache...)
+	if err != nil {
+		return err
+	}
+	if err := b.compare(ctx, onPlain, readWorks, &many.contestant, &few.contestant); err != nil {
+		return err
+	}
+	return b.comparePages(ctx, many, last)
 }
 
 // startMany makes a data folder with many service accounts, and starts Weir on it

@@ -40,6 +40,9 @@ const (
 
 var allWorks = []string{readByID, listOf100, filteredList, create, patch, remove, exchange}
 
+// readWorks are those that change nothing.
+var readWorks = []string{readByID, listOf100, filteredList}
+
 // parseSettings reads the arguments of the command line. Usage and mistakes are
 // written to out.
 func parseSettings(arguments []string, out io.Writer) (settings, error) {

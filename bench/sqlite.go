@@ -11,6 +11,7 @@ const onSQLite = "SQLite"
 // The names of who is compared.
 const (
 	weirName    = "Weir"
+	noCache     = "Weir, no cache"
 	bareHandler = "bare handler"
 	// bareDriver is the bare handler on a driver, which commits each insert by
 	// itself; groupedDriver commits those of several callers together.
@@ -30,7 +31,12 @@ func (b *bench) sqlite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	contestants := []*contestant{&w.contestant, bare}
+	plain, err := b.startFilled(ctx, noCache, "no-cache", "", withoutCache...)
+	if err != nil {
+		return err
+	}
+	plain.only(readWorks)
+	contestants := []*contestant{&w.contestant, &plain.contestant, bare}
 	for _, more := range []func(context.Context, *weir) ([]*contestant, error){b.sqliteDrivers, b.pocketBases, b.prisms} {
 		c, err := more(ctx, w)
 		if err != nil {

@@ -82,6 +82,7 @@ func targets() []target {
 		{what: "create by the bare driver, PostgreSQL", wanted: 0.6, measured: ratio(onPostgreSQL, create, bareDriver)},
 		{what: "time of the last full page by page 1, many service accounts", wanted: 1.2, atMost: true, measured: longer(onPages, listOf100, lastPage, page1)},
 		{what: "time of read by id with many by that with few service accounts", wanted: 1.2, atMost: true, measured: longer(onMany, readByID, manyName, fewName)},
+		{what: "the same without a cache", wanted: 1.2, atMost: true, measured: longer(onPlain, readByID, manyName, fewName)},
 		{what: readyEmpty, wanted: 100, atMost: true, unit: milliseconds, measured: single(readyEmpty)},
 		{what: readyMany, wanted: 300, atMost: true, unit: milliseconds, measured: single(readyMany)},
 		{what: idleMemory, wanted: 60, atMost: true, unit: megabytes, measured: single(idleMemory)},

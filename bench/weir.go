@@ -34,8 +34,11 @@ type weir struct {
 	exchange string
 }
 
-// startWeir starts Weir on the data folder and the database.
-func (b *bench) startWeir(ctx context.Context, name, data, database string) (*weir, error) {
+// withoutCache is for a Weir that asks the database each time.
+var withoutCache = []string{"--cache-size", "0"}
+
+// startWeir starts Weir on the data folder and the database, with more flags.
+func (b *bench) startWeir(ctx context.Context, name, data, database string, flags ...string) (*weir, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -44,6 +47,7 @@ func (b *bench) startWeir(ctx context.Context, name, data, database string) (*we
 	for _, limit := range []string{"rate-limit-address", "rate-limit-organization", "rate-limit-principal", "concurrency-limit-address", "concurrency-limit-organization", "concurrency-limit-principal"} {
 		arguments = append(arguments, "--"+limit, "1000000")
 	}
+	arguments = append(arguments, flags...)
 	p, took, err := b.start(ctx, address, "/readyz", "", "", exec.CommandContext(ctx, b.weir, arguments...)) //nolint:gosec // the caller's own program
 	if err != nil {
 		return nil, err
@@ -54,12 +58,27 @@ func (b *bench) startWeir(ctx context.Context, name, data, database string) (*we
 
 // startFilled is startWeir on an empty folder or database, with a filter and
 // objects, ready to be loaded.
-func (b *bench) startFilled(ctx context.Context, name, folder, database string) (*weir, error) {
-	w, err := b.startWeir(ctx, name, filepath.Join(b.folder, folder), database)
+func (b *bench) startFilled(ctx context.Context, name, folder, database string, flags ...string) (*weir, error) {
+	w, err := b.startWeir(ctx, name, filepath.Join(b.folder, folder), database, flags...)
 	if err != nil {
 		return nil, err
 	}
 	return w, b.ready(ctx, w)
+}
+
+// again stops Weir and starts it on its data folder, with other flags and the same
+// objects.
+func (b *bench) again(ctx context.Context, w *weir, flags ...string) (*weir, error) {
+	if err := w.process.stop(); err != nil {
+		return nil, err
+	}
+	next, err := b.startWeir(ctx, w.name, w.data, w.database, flags...)
+	if err != nil {
+		return nil, err
+	}
+	next.ids = w.ids
+	next.works = next.operations(ctx)
+	return next, nil
 }
 
 // ready makes the filter, the objects and an identity pool, and the works on them.

@@ -93,5 +93,5 @@ func visitEntry(entry []byte, q store.Query, f func(*store.Row) error) error {
 	return nil
 }
 
-// pages are the room for lists that are put together or read.
-var pages = sync.Pool{New: func() any { return new([]byte) }}
+// rooms are for entries that are put together, and lists that are read.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}

@@ -207,7 +207,10 @@ func (s *db) Get(ctx context.Context, org string, key store.Key) (row *store.Row
 		return err
 	})
 	if err == nil && asked.open {
-		s.cache.keep(asked, appendRow(asked.newEntry(nil), row))
+		room := rooms.Get().(*[]byte)
+		*room = appendRow(asked.newEntry((*room)[:0]), row)
+		s.cache.keep(asked, *room)
+		rooms.Put(room)
 	}
 	return row, err
 }
@@ -222,11 +225,10 @@ func (s *db) Visit(ctx context.Context, q store.Query, f func(*store.Row) error)
 	if !asked.open {
 		return s.visit(ctx, q, f)
 	}
-	// The room for a page is used again, also where f panics.
-	page := pages.Get().(*[]byte)
-	defer pages.Put(page)
-	entry, ok := s.cache.answer((*page)[:0], asked)
-	*page = entry
+	room := rooms.Get().(*[]byte)
+	defer rooms.Put(room) // also where f panics
+	entry, ok := s.cache.answer((*room)[:0], asked)
+	*room = entry
 	if ok && ctx.Err() == nil {
 		return visitEntry(entry[stampLength:], q, f)
 	}
@@ -241,7 +243,7 @@ func (s *db) Visit(ctx context.Context, q store.Query, f func(*store.Row) error)
 		}
 		return f(row)
 	})
-	*page = entry
+	*room = entry
 	if err == nil {
 		s.cache.keep(asked, entry)
 	}
