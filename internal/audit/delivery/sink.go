@@ -216,7 +216,11 @@ func (l lines) Deliver(_ context.Context, events []Message) (int, error) {
 func (lines) Close() error { return nil }
 
 func joined(events []Message) []byte {
-	var b []byte
+	room := 0
+	for _, e := range events {
+		room += len(e.Body) + 1
+	}
+	b := make([]byte, 0, room)
 	for _, e := range events {
 		b = append(append(b, e.Body...), '\n')
 	}

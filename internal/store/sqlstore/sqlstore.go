@@ -189,7 +189,7 @@ func newDB(d *dialect, b backend, c *cache, opts Options) *db {
 
 var _ store.Store = (*db)(nil)
 
-func (s *db) Get(ctx context.Context, org string, key store.Key) (row *store.Row, err error) {
+func (s *db) Get(ctx context.Context, org string, key store.Key) (*store.Row, error) {
 	var memory [128]byte
 	asked := s.cache.row(memory[:0], key)
 	if asked.open {
@@ -202,16 +202,21 @@ func (s *db) Get(ctx context.Context, org string, key store.Key) (row *store.Row
 			return &r.Row, nil
 		}
 	}
-	err = s.backend.read(ctx, func(c conn) error {
-		row, err = reader{s.dialect, c}.Get(ctx, org, key)
-		return err
-	})
+	row, err := s.get(ctx, org, key)
 	if err == nil && asked.open {
 		room := rooms.Get().(*[]byte)
 		*room = appendRow(asked.newEntry((*room)[:0]), row)
 		s.cache.keep(asked, *room)
 		rooms.Put(room)
 	}
+	return row, err
+}
+
+func (s *db) get(ctx context.Context, org string, key store.Key) (row *store.Row, err error) {
+	err = s.backend.read(ctx, func(c conn) error {
+		row, err = reader{s.dialect, c}.Get(ctx, org, key)
+		return err
+	})
 	return row, err
 }
 
