@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 
@@ -42,6 +43,10 @@ WEIR_AZURE_CLIENT_SECRET is the client secret for '--cloud-check azure'.`,
 				debug.SetGCPercent(gcPercent)
 			}
 			config := serverConfig(k)
+			if limit := debug.SetMemoryLimit(-1); config.DatabaseURL == "" && limit != math.MaxInt64 {
+				// The cache's memory is not Go's, and GOMEMLIMIT bounds the whole.
+				debug.SetMemoryLimit(max(limit-int64(config.CacheSize)<<20, limit/2))
+			}
 			s, err := server.Open(cmd.Context(), config, versionText(), log)
 			if err != nil {
 				return err

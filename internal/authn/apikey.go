@@ -78,6 +78,13 @@ func (h Hasher) Sum(use, text string) []byte {
 	mac, _ := h.macs.Get().(hash.Hash)
 	defer h.macs.Put(mac)
 	mac.Reset()
+	return sum(mac, use, text)
+}
+
+// Sum is what the Sum of a Hasher with the key returns, for a single use.
+func Sum(key []byte, use, text string) []byte { return sum(hmac.New(sha256.New, key), use, text) }
+
+func sum(mac hash.Hash, use, text string) []byte {
 	mac.Write([]byte(use + "\x00"))
 	mac.Write([]byte(text))
 	return mac.Sum(nil)

@@ -20,22 +20,25 @@ type requestContext struct {
 	// timed ends at the deadline; it is nil until it is needed.
 	timed context.Context
 	stop  context.CancelFunc
+	ended bool
 }
 
 // end is called when the request is over.
 func (c *requestContext) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.ended = true
 	if c.stop != nil {
 		c.stop()
 	}
 }
 
-// started returns timed, or nil where nobody needs it yet.
-func (c *requestContext) started() context.Context {
+// started returns timed, or nil where nobody needs it yet, and whether the request
+// is over.
+func (c *requestContext) started() (timed context.Context, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.timed
+	return c.timed, c.ended
 }
 
 // start returns timed, and makes it where it is not there.
@@ -44,21 +47,29 @@ func (c *requestContext) start() context.Context {
 	defer c.mu.Unlock()
 	if c.timed == nil {
 		c.timed, c.stop = context.WithDeadline(c.Context, c.deadline)
+		if c.ended {
+			c.stop()
+		}
 	}
 	return c.timed
 }
 
 // Deadline implements [context.Context].
-func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *requestContext) Deadline() (time.Time, bool) {
+	if at, ok := c.Context.Deadline(); ok && at.Before(c.deadline) {
+		return at, true
+	}
+	return c.deadline, true
+}
 
 // Done implements [context.Context].
 func (c *requestContext) Done() <-chan struct{} { return c.start().Done() }
 
 // Err implements [context.Context].
 func (c *requestContext) Err() error {
-	timed := c.started()
+	timed, ended := c.started()
 	if timed == nil {
-		if c.Context.Err() == nil && time.Now().Before(c.deadline) {
+		if !ended && c.Context.Err() == nil && time.Now().Before(c.deadline) {
 			return nil
 		}
 		timed = c.start() // which keeps saying why it ended
@@ -71,7 +82,7 @@ func (c *requestContext) Value(key any) any {
 	if key == (recordKey{}) {
 		return &c.record
 	}
-	if timed := c.started(); timed != nil {
+	if timed, _ := c.started(); timed != nil {
 		return timed.Value(key)
 	}
 	return c.Context.Value(key)

@@ -22,7 +22,7 @@ func TestRequestContext(t *testing.T) {
 	}{
 		"the deadline":    {func(func(), *requestContext) { time.Sleep(time.Minute) }, context.DeadlineExceeded},
 		"the parent":      {func(cancel func(), _ *requestContext) { cancel() }, context.Canceled},
-		"the request":     {func(_ func(), c *requestContext) { _ = c.Done(); c.end() }, context.Canceled},
+		"the request":     {func(_ func(), c *requestContext) { c.end() }, context.Canceled},
 		"one and another": {func(cancel func(), _ *requestContext) { time.Sleep(2 * time.Minute); cancel() }, context.Canceled},
 	}
 	for name, test := range ends {

@@ -424,13 +424,16 @@ func (s *Server) write(w http.ResponseWriter, answer *engine.Answer) {
 	w.WriteHeader(answer.Status)
 	// A client that went away is no concern of ours. Yet HTTP/2 may still read
 	// then, and what it reads must not become the room of another answer.
-	if _, err := w.Write(body); err == nil {
+	if _, err := w.Write(body); err == nil && cap(body) <= maxKeptBody {
 		bodies.Put(room)
 	}
 	if _, err := w.Write(rest); err == nil {
 		answer.Release()
 	}
 }
+
+// maxKeptBody is the greatest room in bytes that is kept for another body.
+const maxKeptBody = 64 << 10
 
 // bodies are room for the bodies of answers.
 var bodies = sync.Pool{New: func() any { return new([]byte) }}

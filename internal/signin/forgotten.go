@@ -185,5 +185,5 @@ func (t resetToken) String() string { return t.user + "." + t.secret }
 // hash is what is stored in place of the token. A fast hash is enough for 256
 // random bits.
 func (t resetToken) hash(key []byte) string {
-	return hex.EncodeToString(authn.NewHasher(key).Sum("weir password reset token", t.String()))
+	return hex.EncodeToString(authn.Sum(key, "weir password reset token", t.String()))
 }

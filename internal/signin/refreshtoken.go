@@ -65,7 +65,7 @@ func (t refreshToken) next(key []byte) refreshToken {
 func (t refreshToken) hash(key []byte) []byte { return t.sum(key, "hash", t.String()) }
 
 func (t refreshToken) sum(key []byte, use, text string) []byte {
-	return authn.NewHasher(key).Sum("weir refresh token "+use, text)
+	return authn.Sum(key, "weir refresh token "+use, text)
 }
 
 // same compares in constant time. No hash is the same as one that is not there.

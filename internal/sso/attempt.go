@@ -45,7 +45,7 @@ func (a attempt) nonce() string    { return a.sum("nonce") }
 func (a attempt) verifier() string { return a.sum("verifier") }
 
 func (a attempt) sum(use string) string {
-	return base64.RawURLEncoding.EncodeToString(authn.NewHasher(a.key).Sum("weir single sign-on "+use, a.connection+"\x00"+a.value))
+	return base64.RawURLEncoding.EncodeToString(authn.Sum(a.key, "weir single sign-on "+use, a.connection+"\x00"+a.value))
 }
 
 // cookie keeps the value in the browser, or takes it away where it is "". Lax

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/maphash"
 	"sync/atomic"
 	"time"
@@ -59,11 +60,20 @@ type cache struct {
 
 // newCache returns a cache of so many bytes; with 0 it is nil. The library
 // makes 32 MiB of less.
-func newCache(bytes int, lease time.Duration) *cache {
+func newCache(bytes int, lease time.Duration) (c *cache, err error) {
 	if bytes == 0 {
-		return nil
+		return nil, nil
 	}
-	return &cache{entries: fastcache.New(bytes), seed: maphash.MakeSeed(), start: time.Now(), lease: lease}
+	// The library takes memory from the system in pieces of 64 MiB, and panics where
+	// it gets none. The first one is taken here.
+	defer func() {
+		if p := recover(); p != nil {
+			c, err = nil, fmt.Errorf("no memory for the cache: %v", p)
+		}
+	}()
+	entries := fastcache.New(bytes)
+	entries.Set([]byte("first"), nil)
+	return &cache{entries: entries, seed: maphash.MakeSeed(), start: time.Now(), lease: lease}, nil
 }
 
 // question is what the cache is asked, and under which stamp an answer from the
@@ -72,8 +82,9 @@ type question struct {
 	key   []byte
 	scope uint32
 	stamp uint64
-	// open is whether the cache has a say in it at all.
-	open bool
+	// open is whether the cache has a say in it at all, and believed whether there
+	// was a lease when it was asked.
+	open, believed bool
 }
 
 // row asks for the row with the key. The memory is used for the question.
@@ -116,6 +127,9 @@ func (c *cache) list(memory []byte, q store.Query) question {
 // question is that with the key, whose scope is said by its first bytes.
 func (c *cache) question(key []byte, scope int) question {
 	q := question{key: key, scope: c.scope(key[:scope])}
+	// The lease comes first: one that is renewed after the stamp was read says
+	// nothing of what was forgotten before that.
+	q.believed = int64(time.Since(c.start)) < c.until.Load()
 	ended := c.ended[q.scope].Load() // first: nothing was under way where both are alike
 	q.stamp = c.began[q.scope].Load()
 	q.open = ended == q.stamp && len(key) <= maxCacheKey
@@ -127,7 +141,7 @@ func (c *cache) question(key []byte, scope int) question {
 // question must be open.
 func (c *cache) answer(memory []byte, q question) ([]byte, bool) {
 	entry := c.entries.Get(memory, q.key)
-	if len(entry) < stampLength || binary.LittleEndian.Uint64(entry) != q.stamp || int64(time.Since(c.start)) >= c.until.Load() {
+	if len(entry) < stampLength || binary.LittleEndian.Uint64(entry) != q.stamp || !q.believed {
 		c.misses.Add(1)
 		return entry[:0], false
 	}

@@ -95,3 +95,10 @@ func visitEntry(entry []byte, q store.Query, f func(*store.Row) error) error {
 
 // rooms are for entries that are put together, and lists that are read.
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// giveBack puts room back, unless it became much larger than any entry.
+func giveBack(room *[]byte) {
+	if cap(*room) <= 2*maxCacheEntry {
+		rooms.Put(room)
+	}
+}

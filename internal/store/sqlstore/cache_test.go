@@ -289,7 +289,10 @@ func TestCacheEnds(t *testing.T) {
 // TestCacheLease asks a cache when it is believed.
 func TestCacheLease(t *testing.T) {
 	t.Parallel()
-	c := newCache(1, cacheLease)
+	c, err := newCache(1, cacheLease)
+	if err != nil {
+		t.Fatal(err)
+	}
 	key := store.Key{Kind: "kind", ID: "a"}
 	known := func() bool {
 		q := c.row(nil, key)
@@ -326,6 +329,18 @@ func TestCacheLease(t *testing.T) {
 	expect("with what was read before it", false)
 	keep(c.row(nil, key))
 	expect("with what was read after it", true)
+
+	// Who asks while there is no lease gets nothing from before the next look at
+	// the file.
+	c.renew(time.Now().Add(-cacheLease))
+	before = c.row(nil, key)
+	c.forget()
+	c.renew(time.Now())
+	if _, ok := c.answer(nil, before); ok {
+		t.Error("what another process changed answers who asked before it was known")
+	}
+	keep(c.row(nil, key))
+	expect("with what was read after that", true)
 
 	w := writes{cache: c}
 	before = c.row(nil, key)
@@ -419,6 +434,71 @@ func TestCacheUnderChange(t *testing.T) {
 	if s.cache.hits.Load() == 0 {
 		t.Error("the cache answered nothing")
 	}
+	wantQuiet(t, s.cache)
+}
+
+// wantQuiet holds a cache to have no writes under way, so that all that is read can be
+// kept.
+func wantQuiet(t *testing.T, c *cache) {
+	t.Helper()
+	for scope := range c.began {
+		if began, ended := c.began[scope].Load(), c.ended[scope].Load(); began != ended {
+			t.Errorf("scope %d: %d writes have begun and %d have ended", scope, began, ended)
+		}
+	}
+}
+
+// TestCacheAfterFailures writes in transactions that fail in all ways, and ones that
+// run again: all of them are over afterwards.
+func TestCacheAfterFailures(t *testing.T) {
+	t.Parallel()
+	s := cached(t, t.TempDir(), forever)
+	if err := insert(t.Context(), s, testRow("a")); err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	var taken *store.ErrTaken
+	if err := insert(t.Context(), s, testRow("a")); !errors.As(err, &taken) {
+		t.Errorf("a row that is there: %v", err)
+	}
+	if err := insert(ended, s, testRow("b")); !errors.Is(err, context.Canceled) {
+		t.Errorf("for nobody: %v", err)
+	}
+	broken := errors.New("broken")
+	var runs int
+	for name, test := range map[string]struct {
+		fn   func(tx store.Tx) error
+		want error
+	}{
+		"refused": {func(tx store.Tx) error { return errors.Join(tx.Insert(t.Context(), testRow("c"), nil), broken) }, broken},
+		"rolled back by SQLite, and run again": {func(tx store.Tx) error {
+			err := tx.Insert(t.Context(), testRow(fmt.Sprint("d", runs)), nil)
+			begin(t, tx)
+			if runs++; runs < 2 {
+				return errors.Join(err, onTx(t, tx, "ROLLBACK"))
+			}
+			return err
+		}, nil},
+		"not there": {func(tx store.Tx) error { return tx.Update(t.Context(), testRow("none"), nil) }, store.ErrNotFound},
+	} {
+		if err := s.Update(t.Context(), test.fn); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+	if runs != 2 {
+		t.Errorf("%d runs", runs)
+	}
+	wantQuiet(t, s.cache)
+	if n := count(t, s); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+}
+
+// onTx runs a statement in the midst of a transaction.
+func onTx(t *testing.T, x store.Tx, sql string) error {
+	_, err := x.(*tx).conn.exec(t.Context(), sql, nil)
+	return err
 }
 
 // TestBeside writes beside a store with a cache: when that is done the cache

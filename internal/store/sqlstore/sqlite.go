@@ -42,7 +42,7 @@ type sqliteBackend struct {
 	followers sync.WaitGroup
 	polled    func()
 	cache     *cache
-	// beside makes update wait for the caches of other processes.
+	// beside makes update wait until other processes have noticed.
 	beside    bool
 	closeOnce sync.Once
 }
@@ -59,6 +59,10 @@ func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, err
 	if err := migrateSQLite(ctx, path, opts); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
+	cache, err := newCache(opts.CacheBytes, cmp.Or(opts.lease, cacheLease))
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
 	// FULL syncs the log at every commit, which is what makes an answer given
 	// survive a power cut. The file remembers WAL mode, save for one that was
 	// restored from an export. What a savepoint would roll back to is kept in
@@ -70,7 +74,7 @@ func OpenSQLite(ctx context.Context, dir string, opts Options) (store.Store, err
 	}
 	b := &sqliteBackend{
 		path: path, closing: make(chan struct{}), polled: opts.polled,
-		cache: newCache(opts.CacheBytes, cmp.Or(opts.lease, cacheLease)), beside: opts.Beside,
+		cache: cache, beside: opts.Beside,
 	}
 	b.writer = startWriter(c, b.closing, opts)
 	b.readers = make(chan *sqliteConn, min(max(2*runtime.GOMAXPROCS(0), 4), maxReaders))
@@ -128,7 +132,7 @@ func (b *sqliteBackend) snapshot(ctx context.Context, fn func(conn) error) (err 
 func (b *sqliteBackend) update(ctx context.Context, fn func(txConn) error) error {
 	err := b.writer.update(ctx, fn)
 	if b.beside && err == nil {
-		time.Sleep(cacheLease)
+		time.Sleep(besideWait)
 	}
 	return err
 }

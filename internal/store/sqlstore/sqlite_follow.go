@@ -11,7 +11,11 @@ const (
 	// followInterval is the time between two looks at what others changed.
 	followInterval = 250 * time.Millisecond
 	// followPatience is how long the writer may keep such a look waiting.
-	followPatience = 500 * time.Millisecond
+	followPatience = 250 * time.Millisecond
+	// besideWait is how long after a commit every other process has noticed it:
+	// its next look begins within the interval, and ends within the patience. It
+	// is no shorter than cacheLease.
+	besideWait = followInterval + followPatience + 100*time.Millisecond
 )
 
 // announce has nothing to do: others look at the file.
