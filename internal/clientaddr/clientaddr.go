@@ -136,7 +136,7 @@ func (p Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	if len(p) == 0 || !p.trusts(peerOf(r)) {
+	if !p.trusts(peerOf(r)) {
 		return false
 	}
 	said := false

@@ -14,7 +14,6 @@ import (
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/authn"
-	"github.com/weirhq/weir/internal/clientaddr"
 	"github.com/weirhq/weir/internal/ratelimit"
 	"github.com/weirhq/weir/internal/store"
 )
@@ -49,7 +48,6 @@ const (
 // limits are what requests are admitted by: how many a principal, an
 // organization and an address may make in a time, and at a time.
 type limits struct {
-	proxies clientaddr.Proxies
 	// seed makes tags of requests.
 	seed maphash.Seed
 
@@ -108,7 +106,7 @@ func limit(perSecond int) ratelimit.Limit {
 // nobody who has valid credentials.
 func (l *limits) admit(w http.ResponseWriter, r *http.Request, caller *authn.Caller) (leave func(), err error) {
 	if caller == nil {
-		return l.admitAddress(w, addressKey(l.proxies.Client(r)))
+		return l.admitAddress(w, addressOf(r))
 	}
 	tag := l.tag(r)
 	principal := caller.Org + "/" + caller.Principal

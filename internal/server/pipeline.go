@@ -77,7 +77,7 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	passwords, err := signin.NewPasswordPage(s.signIn, admitForm, s.address)
+	passwords, err := signin.NewPasswordPage(s.signIn, admitForm, addressOf)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (s *Server) routes() (http.Handler, error) {
 	private := ccloudv1.New(ccloudv1.Config{
 		Engine: s.engine, SignIn: s.signIn, Admit: s.limits.admit, Fail: s.fail,
 		Identified: func(ctx context.Context, caller *authn.Caller) { recordOf(ctx).caller = caller },
-		Address:    s.address,
+		Address:    addressOf,
 		Realm:      ccloudv1.PasswordRealm,
 	})
 	// The paths beside the API, each exactly as it is: http.ServeMux would
@@ -194,6 +194,9 @@ func recordOf(ctx context.Context) *record {
 	}
 	return &record{}
 }
+
+// clientOf is the client's address, which withContext finds once for each request.
+func clientOf(r *http.Request) netip.Addr { return recordOf(r.Context()).client }
 
 // withContext gives each request an id of the server's own, since a client's
 // would let it write what it likes into the log; the record that the layers
@@ -388,8 +391,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error, body fu
 	failures.Write(w, r, err)
 }
 
-// address is where a request comes from, as attempts to sign in are counted.
-func (s *Server) address(r *http.Request) string { return addressKey(s.proxies.Client(r)) }
+// addressOf is where a request comes from, as limits and attempts to sign in count it.
+func addressOf(r *http.Request) string { return addressKey(clientOf(r)) }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
 	methods := strings.Join(allow, ", ")

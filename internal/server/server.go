@@ -131,7 +131,6 @@ func (s *Server) open(ctx context.Context) error {
 	if s.limits, err = newLimits(s.config); err != nil {
 		return err
 	}
-	s.limits.proxies = s.proxies
 	if s.router, err = operation.NewRouter(operation.All()); err != nil {
 		return err
 	}
@@ -157,7 +156,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine.Admit = s.limits.admit
-	s.engine.Client = func(r *http.Request) netip.Addr { return recordOf(r.Context()).client }
+	s.engine.Client = clientOf
 	if s.engine.Clouds, err = s.config.Clouds.Open(ctx); err != nil {
 		return err
 	}
