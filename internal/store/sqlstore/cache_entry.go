@@ -75,9 +75,9 @@ func (d *decoder) row(s *rowScan) {
 
 // visitEntry calls f with each row of a list.
 func visitEntry(entry []byte, q store.Query, f func(*store.Row) error) error {
-	s := rowScan{Row: store.Row{Key: store.Key{Kind: q.Kind}, Org: q.Org}}
-	if q.BodyOnly {
-		s = rowScan{}
+	var s rowScan
+	if !q.BodyOnly {
+		s.Kind, s.Org = q.Kind, q.Org
 	}
 	d := decoder(entry)
 	for len(d) > 0 {
