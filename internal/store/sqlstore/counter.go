@@ -25,11 +25,12 @@ import (
 // its own). Each connection has a slot, so that those of one process, of which
 // there are 16 unless the operator says otherwise, do not wait for each other.
 // The sum leaves out what others have taken and not committed. But each of them
-// holds the lock of another slot, and has taken one: while the sum stands by
-// more than the number of slots below the limit, all of them together stay below
-// it. Nearer to the limit, and for who takes more than one, all slots are
-// locked, in their order: then nobody else is under way, and the sum is exact.
-// The first run of a transaction assumes that the limit is far.
+// holds the lock of another slot, and has taken no more than the allowance, a part of
+// the limit: while the sum stands by more than an allowance for each slot below the
+// limit, all of them together stay below it. Nearer to the limit, and for who takes
+// more, all slots are locked, in their order: then nobody else is under way, and the
+// sum is exact. The first run of a transaction assumes that the limit is far. A limit
+// is changed while nobody counts, so that all who are under way have the same one.
 //
 // The sum must be read by a statement of its own that begins once the lock is
 // held: under READ COMMITTED a statement sees what was committed when it began.
@@ -131,9 +132,9 @@ type delta struct {
 	By int64
 }
 
-// deltas are those of the transaction, in the order in which all transactions
-// take them.
-func (t tallies) deltas() []delta {
+// deltas are those of transactions that run as one, in the order in which all
+// transactions take them.
+func deltas(all ...tallies) []delta {
 	sums := map[store.Counter]delta{}
 	add := func(rows map[store.Key][]store.Share, by int64) {
 		for _, shares := range rows {
@@ -142,8 +143,11 @@ func (t tallies) deltas() []delta {
 			}
 		}
 	}
-	add(t.before, -1)
-	add(t.after, 1)
+	for _, t := range all {
+		add(t.before, -1)
+		add(t.after, 1)
+	}
+	maps.DeleteFunc(sums, func(_ store.Counter, d delta) bool { return d.By == 0 })
 	return slices.SortedFunc(maps.Values(sums), func(a, b delta) int {
 		return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Name, b.Name))
 	})
@@ -152,17 +156,14 @@ func (t tallies) deltas() []delta {
 func (t *tx) Overdraw() { t.tallied.overdraw = true }
 
 // count applies the deltas at the end of the transaction.
-func (t *tx) count(ctx context.Context) error {
-	for _, d := range t.tallied.deltas() {
-		if d.By == 0 {
-			continue
-		}
+func (t *tx) count(ctx context.Context, all []delta) error {
+	for _, d := range all {
 		if err := checkCounter(d.Counter); err != nil {
 			return err
 		}
-		change := t.spread
-		if d.Subject != "" || t.dialect.slots == 1 {
-			change = t.change
+		change := t.change
+		if t.dialect.spreads(d.Counter) {
+			change = t.spread
 		}
 		if err := change(ctx, d); err != nil {
 			return err
@@ -170,6 +171,9 @@ func (t *tx) count(ctx context.Context) error {
 	}
 	return nil
 }
+
+// spreads reports whether the counter has several rows.
+func (d *dialect) spreads(c store.Counter) bool { return c.Subject == "" && d.slots > 1 }
 
 func checkCounter(c store.Counter) error {
 	err := errors.Join(
@@ -207,13 +211,16 @@ func (t *tx) free(d delta) bool { return d.By < 0 || t.tallied.overdraw }
 
 // spread changes a counter of several rows.
 func (t *tx) spread(ctx context.Context, d delta) error {
-	add, args := d.add(t.conn.number() % t.dialect.slots)
+	number, err := t.conn.number(ctx)
+	if err != nil {
+		return err
+	}
+	add, args := d.add(number % t.dialect.slots)
 	if t.free(d) {
 		return t.conn.later(ctx, statement{sql: add, args: args})
 	}
-	margin := int64(t.dialect.slots)
-	far := d.By == 1
-	if !far || !t.assume {
+	far := true
+	if !t.assume {
 		// A first look tells which way to go: to lock all slots with one of them
 		// locked already could end in a deadlock.
 		value, limit, slots, err := t.sum(ctx, d)
@@ -223,10 +230,9 @@ func (t *tx) spread(ctx context.Context, d delta) error {
 		if err != nil {
 			return err
 		}
-		far = far && value+d.By+margin <= limit
+		far = t.dialect.far(d.By, value+d.By, limit)
 	}
 	if !far {
-		margin = 0
 		if err := t.lockSlots(ctx, d.Counter); err != nil {
 			return err
 		}
@@ -247,18 +253,41 @@ func (t *tx) spread(ctx context.Context, d delta) error {
 		switch {
 		case slots < int64(t.dialect.slots):
 			// They are yet to be made, or a recount has just removed them.
-			return fmt.Errorf("%w: the counter %s has too few slots", again, d.Name)
-		case value+margin <= limit:
+			return &counterError{d.Counter, "has too few slots", again}
+		case far && t.dialect.far(d.By, value, limit), !far && value <= limit:
 			return nil
 		case far:
 			// It was so from the beginning, or others were quicker. The next run sees
 			// at once that the limit is near.
-			return fmt.Errorf("%w: the counter %s is near its limit", again, d.Name)
+			return &counterError{d.Counter, "is near its limit", again}
 		default:
 			return &store.ErrFull{Counter: d.Counter, Limit: limit, Value: value}
 		}
 	}})
 }
+
+// allowance is how much one transaction takes of a counter with so high a limit while
+// others take as much.
+func (d *dialect) allowance(limit int64) int64 { return max(limit/int64(4*d.slots), 1) }
+
+// far reports whether the counter, of which the transaction has taken so much, is so
+// far below its limit that it stays below whatever others are about to take.
+func (d *dialect) far(took, value, limit int64) bool {
+	allowance := d.allowance(limit)
+	return took <= allowance && value <= limit-allowance*int64(d.slots)
+}
+
+// counterError is why a transaction has to be run again for the sake of a counter.
+type counterError struct {
+	store.Counter
+	reason string
+	again  error
+}
+
+func (e *counterError) Error() string {
+	return fmt.Sprintf("%v: the counter %s %s", e.again, e.Name, e.reason)
+}
+func (e *counterError) Unwrap() error { return e.again }
 
 // add is the statement that changes one row of the counter.
 func (d delta) add(slot int) (sql string, args []any) {
@@ -325,6 +354,9 @@ func (t *tx) PutLimit(ctx context.Context, org, name string, limit int64) error 
 	if err := checkCounter(store.Counter{Org: org, Name: name}); err != nil {
 		return err
 	}
+	if err := t.HoldCounters(ctx); err != nil {
+		return err
+	}
 	_, err := t.conn.exec(ctx, putLimitSQL, []any{org, name, limit})
 	return err
 }
@@ -332,6 +364,9 @@ func (t *tx) PutLimit(ctx context.Context, org, name string, limit int64) error 
 func (t *tx) DeleteLimit(ctx context.Context, org, name string) (bool, error) {
 	if !storable(org) || !storable(name) {
 		return false, nil
+	}
+	if err := t.HoldCounters(ctx); err != nil {
+		return false, err
 	}
 	n, err := t.conn.exec(ctx, deleteLimitSQL, []any{org, name})
 	return n == 1, err

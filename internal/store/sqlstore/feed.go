@@ -67,12 +67,19 @@ type changes struct {
 // add is called before the commit that changes the row.
 func (c *changes) add(org string, key store.Key) {
 	c.writes.begin(org, key)
+	if c.feed.kinds == nil || slices.Contains(c.feed.kinds, key.Kind) {
+		c.merge(store.Change{Keys: []store.Key{key}})
+	}
+}
+
+// merge adds what else is written.
+func (c *changes) merge(more store.Change) {
 	switch {
-	case c.All || c.feed.kinds != nil && !slices.Contains(c.feed.kinds, key.Kind):
-	case len(c.Keys) == maxKeys:
+	case c.All:
+	case more.All || len(c.Keys)+len(more.Keys) > maxKeys:
 		c.Change = store.Change{All: true}
 	default:
-		c.Keys = append(c.Keys, key)
+		c.Keys = append(c.Keys, more.Keys...)
 	}
 }
 

@@ -43,7 +43,21 @@ type postgresBackend struct {
 	// stopListening ends the listener, if there is one, and waits for it.
 	stopListening func()
 	gate          *gate
-	gather        *gather
+	reads         *gather[*pendingRead]
+}
+
+const (
+	// readSenders is how many ways to the server reads of single rows use at a time,
+	// and maxReads how many of them go together at most.
+	readSenders = 4
+	maxReads    = 16
+)
+
+// pendingRead is a read of a single row. Where many come at the same time they go to
+// the server together: the way there and back takes more than the read.
+type pendingRead struct {
+	statement
+	answered bool
 }
 
 // OpenPostgres connects to the database at the URL and brings its schema up to
@@ -62,7 +76,11 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 	}
 	b := &postgresBackend{pool: pool, log: opts.logger(), committed: opts.committed, stopListening: func() {}}
 	b.gate = newGate(pool.Config().ConnConfig, pool.Reset, opts.logger())
-	b.gather = newGather(b, min(gatherSenders, int(pool.Config().MaxConns)))
+	b.reads = (&gather[*pendingRead]{
+		alone:    func(ctx context.Context, r *pendingRead) error { return b.readAlone(ctx, r.statement) },
+		together: b.readTogether,
+		senders:  min(readSenders, int(pool.Config().MaxConns)), most: maxReads,
+	}).start()
 	b.renewInstance()
 	return newDB(&postgresDialect, b, nil, opts), nil
 }
@@ -105,7 +123,7 @@ type postgresReader struct{ backend *postgresBackend }
 func (r postgresReader) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
 	s := statement{sql: sql, args: args, row: row}
 	if byKey(sql) {
-		return r.backend.gather.read(ctx, s)
+		return r.backend.readByKey(ctx, s)
 	}
 	return r.backend.readAlone(ctx, s)
 }
@@ -128,21 +146,43 @@ func (b *postgresBackend) readAlone(ctx context.Context, s statement) error {
 	return postgresConn{q: c}.query(ctx, s.sql, s.args, s.row)
 }
 
-// readTogether returns errGathered where a read may have an answer by itself.
-func (b *postgresBackend) readTogether(ctx context.Context, together []*gathered) error {
-	c, err := b.acquire(ctx)
-	if err != nil {
+// readByKey runs a query that reads a row by its key. After an error row may still be
+// called.
+func (b *postgresBackend) readByKey(ctx context.Context, s statement) error {
+	if err := b.gate.pass(); err != nil {
 		return err
 	}
-	defer c.Release()
-	statements := make([]statement, len(together))
-	for i, r := range together {
-		statements[i] = r.statement
+	r := &pendingRead{statement: s}
+	r.end = func() error {
+		r.answered = true
+		return nil
 	}
-	if _, err := sendBatch(ctx, c.Conn(), statements); err != nil {
-		return errGathered
+	err := b.reads.do(ctx, r)
+	if errors.Is(err, errGathered) {
+		return b.readAlone(ctx, s)
 	}
-	return nil
+	return err
+}
+
+func (b *postgresBackend) readTogether(ctx context.Context, reads []*pendingRead) []error {
+	failed := make([]error, len(reads))
+	c, err := b.acquire(ctx)
+	if err == nil {
+		defer c.Release()
+		statements := make([]statement, len(reads))
+		for i, r := range reads {
+			statements[i] = r.statement
+		}
+		if _, sent := sendBatch(ctx, c.Conn(), statements); sent != nil {
+			err = errGathered
+		}
+	}
+	for i, r := range reads {
+		if !r.answered {
+			failed[i] = err
+		}
+	}
+	return failed
 }
 
 // acquire takes a connection, which is to be released. It gives up at once while
@@ -205,33 +245,30 @@ func (b *postgresBackend) update(ctx context.Context, fn func(txConn) error) err
 // once runs fn in one transaction. From COMMIT on the end of ctx stops nothing,
 // since the outcome would be unknown.
 func (b *postgresBackend) once(ctx context.Context, fn func(txConn) error) (err error) {
-	c, err := b.acquire(ctx)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer c.Release()
+	t := &postgresTx{backend: b}
+	committing := false
 	defer func() {
+		if t.c == nil {
+			return
+		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+		defer cancel()
+		if t.begun && !committing { // fn failed or panicked
+			// A rollback that fails ends the connection, which rolls back too.
+			if _, err := t.c.Exec(end, "rollback"); err != nil {
+				_ = t.c.Conn().Close(end)
+			}
+		}
 		if errors.Is(err, store.ErrReadOnly) {
 			// It leads to a server that was the primary, or to one from before it is
 			// again: the next one may lead to where writes are taken.
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-			defer cancel()
-			_ = c.Conn().Close(end)
+			_ = t.c.Conn().Close(end)
 		}
+		t.c.Release()
 	}()
-	t := &postgresTx{postgresConn: postgresConn{q: c}, conn: c.Conn()}
-	committing := false
-	defer func() {
-		if t.begun && !committing { // fn failed or panicked
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-			defer cancel()
-			// A rollback that fails ends the connection, which rolls back too.
-			if _, err := c.Exec(end, "rollback"); err != nil {
-				_ = c.Conn().Close(end)
-			}
-		}
-	}()
-	t.n, _ = c.Conn().PgConn().CustomData()[numberKey].(int)
 	if err := fn(t); err != nil {
 		return err
 	}
@@ -241,7 +278,7 @@ func (b *postgresBackend) once(ctx context.Context, fn func(txConn) error) (err 
 	committing = true
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	tag, err := c.Exec(end, "commit")
+	tag, err := t.c.Exec(end, "commit")
 	if err == nil && tag.String() == "ROLLBACK" {
 		err = pgx.ErrTxCommitRollback
 	}
@@ -268,6 +305,10 @@ func rolledBack(err error) bool {
 		return answer.SeverityUnlocalized == "ERROR"
 	}
 	return errors.Is(err, pgx.ErrTxCommitRollback)
+}
+
+func (b *postgresBackend) senders() (n, most int) {
+	return min(4, int(b.pool.Config().MaxConns)), 16
 }
 
 func (b *postgresBackend) close() error {
@@ -311,27 +352,48 @@ func (c postgresConn) exec(ctx context.Context, sql string, args []any) (int64, 
 	return tag.RowsAffected(), postgresError(ctx, err)
 }
 
-// postgresTx is a connection in a transaction. BEGIN goes to the server with the
-// first statement, and a statement that waits with the one that is waited for.
+// postgresTx is a transaction, which takes a connection when it needs one. BEGIN goes
+// to the server with the first statement, and a statement that waits with the one that
+// is waited for.
 type postgresTx struct {
-	postgresConn
-	conn *pgx.Conn
-	// n is the number of the connection.
-	n     int
-	begun bool
-	held  []statement
+	backend *postgresBackend
+	c       *pgxpool.Conn
+	begun   bool
+	held    []statement
 }
 
-func (t *postgresTx) number() int { return t.n }
+func (t *postgresTx) connect(ctx context.Context) (err error) {
+	if t.c == nil {
+		t.c, err = t.backend.acquire(ctx)
+	}
+	return err
+}
+
+func (t *postgresTx) number(ctx context.Context) (int, error) {
+	if err := t.connect(ctx); err != nil {
+		return 0, err
+	}
+	n, _ := t.c.Conn().PgConn().CustomData()[numberKey].(int)
+	return n, nil
+}
 
 func (t *postgresTx) later(_ context.Context, s statement) error {
 	t.held = append(t.held, s)
 	return nil
 }
 
+func (t *postgresTx) take() ([]statement, bool) {
+	if t.c != nil {
+		return nil, false
+	}
+	held := t.held
+	t.held = nil
+	return held, true
+}
+
 func (t *postgresTx) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
 	if t.begun && len(t.held) == 0 {
-		return t.postgresConn.query(ctx, sql, args, row)
+		return postgresConn{q: t.c}.query(ctx, sql, args, row)
 	}
 	t.held = append(t.held, statement{sql: sql, args: args, row: row})
 	_, err := t.flush(ctx)
@@ -349,13 +411,16 @@ func (t *postgresTx) flush(ctx context.Context) (affected int64, err error) {
 	if len(t.held) == 0 {
 		return 0, nil
 	}
+	if err := t.connect(ctx); err != nil {
+		return 0, err
+	}
 	held := t.held
 	t.held = nil
 	if !t.begun {
 		held = append([]statement{{sql: "begin"}}, held...)
 		t.begun = true
 	}
-	return sendBatch(ctx, t.conn, held)
+	return sendBatch(ctx, t.c.Conn(), held)
 }
 
 // sendBatch sends statements to the server together, and reads their results. It

@@ -42,7 +42,8 @@ type Options struct {
 
 	// newest overrides the newest schema version that this program knows.
 	newest int64
-	// committed, where set, is told the number of functions in each commit.
+	// committed, where set, is told the number of functions in each commit, where those
+	// that go as one count as one.
 	committed func(functions int)
 	// lease, where set, takes the place of cacheLease.
 	lease time.Duration
@@ -91,9 +92,12 @@ type txConn interface {
 	// error is that of the one, or of the transaction. Each statement sees what was
 	// committed when it began, as ever.
 	later(ctx context.Context, s statement) error
+	// take returns what is yet to be run, to be run in another transaction, and false
+	// where this one has begun.
+	take() ([]statement, bool)
 	// number is for what is spread over connections: in a process it goes up from
 	// one to the next. It is not negative.
-	number() int
+	number(ctx context.Context) (int, error)
 }
 
 // statement is one that nobody waits for.
@@ -126,8 +130,12 @@ type backend interface {
 	read(ctx context.Context, fn func(conn) error) error
 	// snapshot lends a connection that sees the database as it is at one moment.
 	snapshot(ctx context.Context, fn func(conn) error) error
-	// update runs fn in a transaction and returns once that is durable.
+	// update runs fn in a transaction and returns once that is durable. There is none
+	// unless fn asks or leaves something to be run.
 	update(ctx context.Context, fn func(txConn) error) error
+	// senders is how many transactions that many share go at a time, and most how many
+	// share one.
+	senders() (n, most int)
 	// announce, called at the end of a transaction, lets other processes know
 	// of its changes once it is committed.
 	announce(ctx context.Context, c txConn, change store.Change) error
@@ -166,6 +174,8 @@ type db struct {
 	// cache answers reads; it is nil where none is wanted.
 	cache  *cache
 	events watermark
+	// shared gathers transactions that ask nothing. It is nil where each is alone.
+	shared *gather[*tx]
 	// refused is how the database refused the last transaction, or nil.
 	refused atomic.Pointer[refusal]
 }
@@ -184,6 +194,9 @@ func newDB(d *dialect, b backend, c *cache, opts Options) *db {
 	s := &db{dialect: d, backend: b, cache: c, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
 	if c != nil {
 		s.follow.Do(func() { b.follow(s.feed) })
+	}
+	if !opts.Beside { // there nobody comes at the same time
+		s.shared = s.newShared(b.senders())
 	}
 	return s
 }
@@ -346,49 +359,82 @@ func (s *db) settle(err error) error {
 	return err
 }
 
+// manner is how a transaction is run.
+type manner int
+
+const (
+	// together lets it share a transaction of the database with others, if it asks
+	// nothing, and assume what alone does.
+	together manner = iota
+	// alone lets it assume that it collides with nothing and comes near no limit: then
+	// what it writes needs no answers, and can go to the database at once. What it
+	// found out under a wrong assumption counts for nothing.
+	alone
+	// careful lets it assume nothing.
+	careful
+)
+
 func (s *db) Update(ctx context.Context, fn func(store.Tx) error) error {
-	err := s.attempt(ctx, fn, true)
+	how := together
+	if s.shared == nil {
+		how = alone
+	}
+	err := s.attempt(ctx, fn, how)
+	if errors.Is(err, errGathered) {
+		err = s.attempt(ctx, fn, alone)
+	}
 	if errors.Is(err, errAssumed) {
-		err = s.attempt(ctx, fn, false)
+		err = s.attempt(ctx, fn, careful)
 	}
 	return s.settle(err)
 }
 
-// attempt runs fn in a transaction, which may assume that it collides with
-// nothing and comes near no limit: then what it writes needs no answers, and can
-// go to the database together. What it found out under a wrong assumption counts
-// for nothing.
-func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, assume bool) error {
+// attempt runs fn in a transaction.
+func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, how manner) error {
 	var written changes
 	under := writes{cache: s.cache} // of all runs
 	defer under.end()
 	err := s.backend.update(ctx, func(c txConn) error {
 		written = changes{feed: s.feed, writes: &under} // of this run alone
-		guard := &guardedConn{txConn: c}
-		defer func() { guard.ended = true }()
-		t := &tx{reader: reader{s.dialect, guard}, conn: guard, written: &written, assume: assume}
+		t := s.newTx(c, &written)
+		defer func() { t.conn.ended = true }()
+		t.assume = how != careful
 		err := fn(t)
-		if err != nil && t.assumed > 0 && guard.err == nil {
+		if err != nil && t.assumed > 0 && t.conn.err == nil {
 			return fmt.Errorf("%w: %w", errAssumed, err)
 		}
-		if err == nil {
-			err = t.count(ctx)
+		if err == nil && how == together && t.join() {
+			return s.shared.do(ctx, t)
 		}
 		if err == nil {
-			err = t.insertEvents(ctx)
-		}
-		if err == nil && !written.empty() {
-			err = s.backend.announce(ctx, guard, written.Change)
+			err = s.complete(ctx, t, deltas(t.tallied))
 		}
 		// A statement that failed has left the transaction in doubt, whatever
 		// fn made of it; and a request to run again is not for fn to answer.
-		if guard.err != nil && (err == nil || errors.Is(guard.err, errRetry) || errors.Is(guard.err, errAssumed)) {
-			return guard.err
+		if failed := t.conn.err; failed != nil && (err == nil || errors.Is(failed, errRetry) || errors.Is(failed, errAssumed)) {
+			return failed
 		}
 		return err
 	})
 	if err == nil || errors.Is(err, errOutcomeUnknown) {
 		s.feed.tell(written.Change)
+	}
+	return err
+}
+
+func (s *db) newTx(c txConn, written *changes) *tx {
+	guard := &guardedConn{txConn: c}
+	return &tx{reader: reader{s.dialect, guard}, conn: guard, written: written}
+}
+
+// complete does what comes after all that the transaction's function did.
+func (s *db) complete(ctx context.Context, t *tx, counted []delta) error {
+	err := t.count(ctx, counted)
+	if err == nil {
+		err = t.insertEvents(ctx)
+	}
+	if err == nil && !t.written.empty() {
+		err = s.backend.announce(ctx, t.conn, t.written.Change)
 	}
 	return err
 }

@@ -62,6 +62,12 @@ type tx struct {
 	// assumed is of how many inserts that is still open.
 	assume  bool
 	assumed int
+	// held are statements that another transaction runs.
+	held []statement
+	// place is where in the order of names the first row inserted stands.
+	place string
+	// blamed is what one of the statements failed with.
+	blamed error
 }
 
 var _ store.Tx = (*tx)(nil)
@@ -80,6 +86,9 @@ func (t *tx) Insert(ctx context.Context, r *store.Row, entries []store.Entry) er
 	}
 	args := []any{r.Org, r.Kind, r.ID, r.Parent, r.Name, r.Created.UnixMicro(), r.Updated.UnixMicro(),
 		notNil(r.Body), notNil(r.Private)}
+	if t.place == "" {
+		t.place = strings.Join([]string{r.Org, r.Kind, r.Parent, r.Name}, "\x00")
+	}
 	insert := t.insertNow
 	if t.assume {
 		insert = t.insertLater

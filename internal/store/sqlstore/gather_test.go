@@ -13,7 +13,7 @@ import (
 )
 
 // busy takes all senders of reads until free is called, for which reads wait.
-func busy(g *gather) (free func()) {
+func busy[T any](g *gather[T]) (free func()) {
 	g.patience = time.Hour
 	g.mu.Lock()
 	n := g.free
@@ -30,7 +30,7 @@ func busy(g *gather) (free func()) {
 // wait.
 func queue(t *testing.T, ctx context.Context, s store.Store, n int, done func(i int, row *store.Row, err error)) (wait func()) { //nolint:revive // as in tests
 	t.Helper()
-	g := s.(*db).backend.(*postgresBackend).gather
+	g := s.(*db).backend.(*postgresBackend).reads
 	var reads sync.WaitGroup
 	for i := range n {
 		reads.Go(func() {
@@ -51,7 +51,7 @@ func queue(t *testing.T, ctx context.Context, s store.Store, n int, done func(i 
 func TestReadsGoTogether(t *testing.T) {
 	t.Parallel()
 	s := openPostgres(t, pgtest.URL(t), Options{})
-	const n = 3*maxGathered + 1
+	const n = 3*maxReads + 1
 	for i := range n {
 		if i%5 == 0 {
 			continue // is not there
@@ -61,7 +61,7 @@ func TestReadsGoTogether(t *testing.T) {
 		}
 	}
 	b := s.(*db).backend.(*postgresBackend)
-	free := busy(b.gather)
+	free := busy(b.reads)
 	wait := queue(t, t.Context(), s, n, func(i int, row *store.Row, err error) {
 		switch {
 		case i%5 == 0:
@@ -96,7 +96,7 @@ func TestReadsThatFailTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	free := busy(s.(*db).backend.(*postgresBackend).gather)
+	free := busy(s.(*db).backend.(*postgresBackend).reads)
 	wait := queue(t, t.Context(), s, 4, func(i int, _ *store.Row, err error) {
 		if err != nil {
 			t.Errorf("row %d: %v", i, err)
@@ -119,9 +119,9 @@ func TestReadLeaves(t *testing.T) {
 	if err := insert(t.Context(), s, testRow("0")); err != nil {
 		t.Fatal(err)
 	}
-	free := busy(s.(*db).backend.(*postgresBackend).gather)
+	free := busy(s.(*db).backend.(*postgresBackend).reads)
 	ctx, leave := context.WithCancel(t.Context())
-	g := s.(*db).backend.(*postgresBackend).gather
+	g := s.(*db).backend.(*postgresBackend).reads
 	wait := queue(t, ctx, s, 3, func(i int, _ *store.Row, err error) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("row %d: %v", i, err)
@@ -142,7 +142,7 @@ func TestReadLeaves(t *testing.T) {
 // read waits for them, neither while the server is silent nor when it is back.
 func TestStuckReads(t *testing.T) {
 	t.Parallel()
-	const n = 2 * gatherSenders
+	const n = 2 * readSenders
 	p, through := newProxy(t, pgtest.Start(t).URL())
 	s := openPostgres(t, through, Options{})
 	watch(t, s)
@@ -185,11 +185,11 @@ func TestStuckReads(t *testing.T) {
 			t.Errorf("a read waits for %s behind reads that are stuck", took)
 		}
 	}
-	b.gather.mu.Lock()
-	if len(b.gather.waiting) > 0 || b.gather.free == 0 {
-		t.Errorf("%d reads are left to wait, %d senders are free", len(b.gather.waiting), b.gather.free)
+	b.reads.mu.Lock()
+	if len(b.reads.waiting) > 0 || b.reads.free == 0 {
+		t.Errorf("%d reads are left to wait, %d senders are free", len(b.reads.waiting), b.reads.free)
 	}
-	b.gather.mu.Unlock()
+	b.reads.mu.Unlock()
 	leave()
 	reads.Wait()
 }

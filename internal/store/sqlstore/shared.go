@@ -1,0 +1,121 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/weirhq/weir/internal/store"
+)
+
+// join takes what the transaction would do, to be done in another one, and reports
+// whether that can be.
+func (t *tx) join() bool {
+	if t.conn.err != nil || t.tallied.overdraw {
+		return false
+	}
+	var ok bool
+	t.held, ok = t.conn.take()
+	return ok && len(t.held)+len(t.events)+len(t.tallied.after) > 0
+}
+
+// blaming returns the statement, which tells whose it is when it fails.
+func (t *tx) blaming(s statement) statement {
+	if end := s.end; end != nil {
+		s.end = func() error {
+			t.blamed = end()
+			return t.blamed
+		}
+	}
+	return s
+}
+
+// newShared returns what runs transactions that ask nothing as one of the database.
+func (s *db) newShared(senders, most int) *gather[*tx] {
+	return (&gather[*tx]{
+		alone:    func(ctx context.Context, t *tx) error { return s.runShared(ctx, []*tx{t}) },
+		together: s.share,
+		senders:  senders, most: most,
+		bound: true,
+	}).start()
+}
+
+// share runs those that may share a transaction. When that fails, whoever is not to
+// blame goes again, alone.
+func (s *db) share(ctx context.Context, all []*tx) []error {
+	outcome := make([]error, len(all))
+	var fit []*tx
+	taken := map[store.Counter]int64{}
+	for i, t := range all {
+		if s.dialect.fits(taken, t) {
+			fit = append(fit, t)
+		} else {
+			outcome[i] = errGathered
+		}
+	}
+	err := s.runShared(ctx, fit)
+	counter := new(counterError)
+	ofCounter := errors.As(err, &counter)
+	for i, t := range all {
+		switch {
+		case outcome[i] != nil || err == nil:
+		case errors.Is(err, errOutcomeUnknown), ofCounter && t.counts(counter.Counter):
+			outcome[i] = err
+		case t.blamed != nil:
+			outcome[i] = t.blamed
+		default:
+			outcome[i] = errGathered
+		}
+	}
+	return outcome
+}
+
+// fits adds what the transaction counts to what is taken, and reports whether one
+// transaction may take as much.
+func (d *dialect) fits(taken map[store.Counter]int64, t *tx) bool {
+	counted := deltas(t.tallied)
+	for _, c := range counted {
+		if d.spreads(c.Counter) && taken[c.Counter] > 0 && taken[c.Counter]+c.By > d.allowance(c.Limit) {
+			return false
+		}
+	}
+	for _, c := range counted {
+		taken[c.Counter] += c.By
+	}
+	return true
+}
+
+func (t *tx) counts(c store.Counter) bool {
+	return slices.ContainsFunc(deltas(t.tallied), func(d delta) bool { return d.Counter == c })
+}
+
+// runShared does what the transactions would do in one.
+func (s *db) runShared(ctx context.Context, all []*tx) error {
+	// Others that insert the same names wait for these, and these for them: in one
+	// order nobody waits for whom he lets wait.
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b *tx) int { return strings.Compare(a.place, b.place) })
+	ran := false
+	return s.backend.update(ctx, func(c txConn) error {
+		if ran {
+			return errGathered // what the statements found is of the first time
+		}
+		ran = true
+		written := changes{}
+		t := s.newTx(c, &written)
+		t.assume = true
+		counted := make([]tallies, len(all))
+		for i, one := range all {
+			for _, statement := range one.held {
+				if err := c.later(ctx, one.blaming(statement)); err != nil {
+					return err
+				}
+			}
+			counted[i] = one.tallied
+			t.events = append(t.events, one.events...)
+			written.merge(one.written.Change)
+		}
+		return s.complete(ctx, t, deltas(counted...))
+	})
+}
