@@ -12,7 +12,7 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// busy takes all senders of reads until free is called, for which reads wait.
+// busy takes all senders until free is called.
 func busy[T any](g *gather[T]) (free func()) {
 	g.patience = time.Hour
 	g.mu.Lock()
@@ -38,12 +38,18 @@ func queue(t *testing.T, ctx context.Context, s store.Store, n int, done func(i 
 			done(i, row, err)
 		})
 	}
-	eventually(t, "waiting reads", func() bool {
+	awaitWaiting(t, g, n)
+	return reads.Wait
+}
+
+// awaitWaiting waits until so many wait for a sender.
+func awaitWaiting[T any](t *testing.T, g *gather[T], n int) {
+	t.Helper()
+	eventually(t, "those that wait", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return len(g.waiting) == n
 	})
-	return reads.Wait
 }
 
 // TestReadsGoTogether has reads wait for a sender: each gets its own answer, and
