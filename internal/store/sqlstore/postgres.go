@@ -82,7 +82,9 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 		senders:  min(readSenders, int(pool.Config().MaxConns)), most: maxReads,
 	}).start()
 	b.renewInstance()
-	return newDB(&postgresDialect, b, nil, opts), nil
+	s := newDB(&postgresDialect, b, nil, opts)
+	s.shared = s.newShared(min(sharedSenders, int(pool.Config().MaxConns)))
+	return s, nil
 }
 
 func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
@@ -307,10 +309,6 @@ func rolledBack(err error) bool {
 	return errors.Is(err, pgx.ErrTxCommitRollback)
 }
 
-func (b *postgresBackend) senders() (n, most int) {
-	return min(4, int(b.pool.Config().MaxConns)), 16
-}
-
 func (b *postgresBackend) close() error {
 	b.stopListening()
 	b.gate.close()
@@ -380,15 +378,6 @@ func (t *postgresTx) number(ctx context.Context) (int, error) {
 func (t *postgresTx) later(_ context.Context, s statement) error {
 	t.held = append(t.held, s)
 	return nil
-}
-
-func (t *postgresTx) take() ([]statement, bool) {
-	if t.c != nil {
-		return nil, false
-	}
-	held := t.held
-	t.held = nil
-	return held, true
 }
 
 func (t *postgresTx) query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {

@@ -137,8 +137,6 @@ func (b *sqliteBackend) update(ctx context.Context, fn func(txConn) error) error
 	return err
 }
 
-func (b *sqliteBackend) senders() (n, most int) { return 2, 64 }
-
 func (b *sqliteBackend) close() error {
 	var err error
 	b.closeOnce.Do(func() { err = b.shutDown() })

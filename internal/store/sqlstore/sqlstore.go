@@ -42,8 +42,7 @@ type Options struct {
 
 	// newest overrides the newest schema version that this program knows.
 	newest int64
-	// committed, where set, is told the number of functions in each commit, where those
-	// that go as one count as one.
+	// committed, where set, is told the number of functions in each commit.
 	committed func(functions int)
 	// lease, where set, takes the place of cacheLease.
 	lease time.Duration
@@ -92,9 +91,6 @@ type txConn interface {
 	// error is that of the one, or of the transaction. Each statement sees what was
 	// committed when it began, as ever.
 	later(ctx context.Context, s statement) error
-	// take returns what is yet to be run, to be run in another transaction, and false
-	// where this one has begun.
-	take() ([]statement, bool)
 	// number is for what is spread over connections: in a process it goes up from
 	// one to the next. It is not negative.
 	number(ctx context.Context) (int, error)
@@ -133,9 +129,6 @@ type backend interface {
 	// update runs fn in a transaction and returns once that is durable. There is none
 	// unless fn asks or leaves something to be run.
 	update(ctx context.Context, fn func(txConn) error) error
-	// senders is how many transactions that many share go at a time, and most how many
-	// share one.
-	senders() (n, most int)
 	// announce, called at the end of a transaction, lets other processes know
 	// of its changes once it is committed.
 	announce(ctx context.Context, c txConn, change store.Change) error
@@ -174,7 +167,8 @@ type db struct {
 	// cache answers reads; it is nil where none is wanted.
 	cache  *cache
 	events watermark
-	// shared gathers transactions that ask nothing. It is nil where each is alone.
+	// shared lets functions that ask nothing share a transaction. It is nil where commits
+	// alone are shared.
 	shared *gather[*tx]
 	// refused is how the database refused the last transaction, or nil.
 	refused atomic.Pointer[refusal]
@@ -194,9 +188,6 @@ func newDB(d *dialect, b backend, c *cache, opts Options) *db {
 	s := &db{dialect: d, backend: b, cache: c, feed: newFeed(opts.NotifyKinds), events: newWatermark()}
 	if c != nil {
 		s.follow.Do(func() { b.follow(s.feed) })
-	}
-	if !opts.Beside { // there nobody comes at the same time
-		s.shared = s.newShared(b.senders())
 	}
 	return s
 }

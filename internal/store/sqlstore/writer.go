@@ -206,15 +206,6 @@ func (t *sqliteTx) later(_ context.Context, s statement) error {
 	return nil
 }
 
-func (t *sqliteTx) take() ([]statement, bool) {
-	if t.lent != nil {
-		return nil, false
-	}
-	held := t.held
-	t.held = nil
-	return held, true
-}
-
 // number is 0: one connection writes.
 func (t *sqliteTx) number(context.Context) (int, error) { return 0, nil }
 

@@ -9,15 +9,22 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
+const (
+	// sharedSenders is how many transactions that functions share run at a time, and
+	// maxShared how many functions share one at most.
+	sharedSenders = 4
+	maxShared     = 16
+)
+
 // join takes what the transaction would do, to be done in another one, and reports
 // whether that can be.
 func (t *tx) join() bool {
-	if t.conn.err != nil || t.tallied.overdraw {
+	c, ok := t.conn.txConn.(*postgresTx)
+	if !ok || c.c != nil || t.conn.err != nil || t.tallied.overdraw {
 		return false
 	}
-	var ok bool
-	t.held, ok = t.conn.take()
-	return ok && len(t.held)+len(t.events)+len(t.tallied.after) > 0
+	t.held, c.held = c.held, nil
+	return len(t.held)+len(t.events)+len(t.tallied.after) > 0
 }
 
 // blaming returns the statement, which tells whose it is when it fails.
@@ -32,11 +39,11 @@ func (t *tx) blaming(s statement) statement {
 }
 
 // newShared returns what runs transactions that ask nothing as one of the database.
-func (s *db) newShared(senders, most int) *gather[*tx] {
+func (s *db) newShared(senders int) *gather[*tx] {
 	return (&gather[*tx]{
 		alone:    func(ctx context.Context, t *tx) error { return s.runShared(ctx, []*tx{t}) },
 		together: s.share,
-		senders:  senders, most: most,
+		senders:  senders, most: maxShared,
 		bound: true,
 	}).start()
 }

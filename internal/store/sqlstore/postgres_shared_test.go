@@ -14,17 +14,11 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-// onBoth runs the test on both databases, with the number of commits so far.
-func onBoth(t *testing.T, run func(t *testing.T, s store.Store, commits *atomic.Int64)) {
+// openCounting returns the number of commits so far too.
+func openCounting(t *testing.T) (store.Store, *atomic.Int64) {
 	t.Helper()
-	for name, open := range databases(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var commits atomic.Int64
-			s, err := open(logged(t, Options{committed: func(int) { commits.Add(1) }}))
-			run(t, opened(t, s, err), &commits)
-		})
-	}
+	var commits atomic.Int64
+	return openPostgres(t, pgtest.URL(t), Options{committed: func(int) { commits.Add(1) }}), &commits
 }
 
 // account is a write of a row with the name, which counts as one of so many and leaves
@@ -97,83 +91,80 @@ func first(t *testing.T, s store.Store, limit int64) {
 // TestWritesGoTogether has writes wait for others: all are kept, in few commits.
 func TestWritesGoTogether(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s store.Store, commits *atomic.Int64) {
-		const n = 45
-		first(t, s, 1<<30)
-		before := commits.Load()
-		for i, err := range atOnce(t, s, n, func(i int) error {
-			return account(t.Context(), s, fmt.Sprint("id-", i), fmt.Sprint("name-", i), 1<<30)
-		}) {
-			if err != nil {
-				t.Errorf("write %d: %v", i, err)
-			}
+	s, commits := openCounting(t)
+	const n = 45
+	first(t, s, 1<<30)
+	before := commits.Load()
+	for i, err := range atOnce(t, s, n, func(i int) error {
+		return account(t.Context(), s, fmt.Sprint("id-", i), fmt.Sprint("name-", i), 1<<30)
+	}) {
+		if err != nil {
+			t.Errorf("write %d: %v", i, err)
 		}
-		wantCounted(t, s, n+1)
-		if took := commits.Load() - before; took > 4 {
-			t.Errorf("%d writes took %d commits", n, took)
-		}
-	})
+	}
+	wantCounted(t, s, n+1)
+	if took := commits.Load() - before; took > 4 {
+		t.Errorf("%d writes took %d commits", n, took)
+	}
 }
 
 // TestWhoIsToBlame has writes go together of which some cannot be: they alone fail.
 func TestWhoIsToBlame(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s store.Store, _ *atomic.Int64) {
-		const n = 20
-		first(t, s, 1<<30)
-		twins := 0
-		for i, err := range atOnce(t, s, n, func(i int) error {
-			name := fmt.Sprint("name-", i)
-			switch i {
-			case 3:
-				name = "first"
-			case 7, 11:
-				name = "twin"
-			}
-			return account(t.Context(), s, fmt.Sprint("id-", i), name, 1<<30)
-		}) {
-			var taken *store.ErrTaken
-			switch {
-			case i == 3:
-				if !errors.As(err, &taken) || taken.By.ID != "first" {
-					t.Errorf("a name that is taken: %v", err)
-				}
-			case (i == 7 || i == 11) && errors.As(err, &taken):
-				twins++
-			case err != nil:
-				t.Errorf("write %d: %v", i, err)
-			}
+	s, _ := openCounting(t)
+	const n = 20
+	first(t, s, 1<<30)
+	twins := 0
+	for i, err := range atOnce(t, s, n, func(i int) error {
+		name := fmt.Sprint("name-", i)
+		switch i {
+		case 3:
+			name = "first"
+		case 7, 11:
+			name = "twin"
 		}
-		if twins != 1 {
-			t.Errorf("%d of two with one name have failed", twins)
+		return account(t.Context(), s, fmt.Sprint("id-", i), name, 1<<30)
+	}) {
+		var taken *store.ErrTaken
+		switch {
+		case i == 3:
+			if !errors.As(err, &taken) || taken.By.ID != "first" {
+				t.Errorf("a name that is taken: %v", err)
+			}
+		case (i == 7 || i == 11) && errors.As(err, &taken):
+			twins++
+		case err != nil:
+			t.Errorf("write %d: %v", i, err)
 		}
-		wantCounted(t, s, n-1)
-	})
+	}
+	if twins != 1 {
+		t.Errorf("%d of two with one name have failed", twins)
+	}
+	wantCounted(t, s, n-1)
 }
 
 // TestRunsOfWhoGoesTogether counts how often functions run when one of them cannot be:
 // that one knows at once that it has to be careful, and the others go alone.
 func TestRunsOfWhoGoesTogether(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s store.Store, _ *atomic.Int64) {
-		first(t, s, 1<<30)
-		var runs [4]int
-		for i, err := range atOnce(t, s, len(runs), func(i int) error {
-			row := testRow(fmt.Sprint("id-", i))
-			row.Name = []string{"first", "b", "c", "d"}[i]
-			return s.Update(t.Context(), func(tx store.Tx) error {
-				runs[i]++
-				return tx.Insert(t.Context(), row, nil)
-			})
-		}) {
-			if (err != nil) != (i == 0) {
-				t.Errorf("write %d: %v", i, err)
-			}
+	s, _ := openCounting(t)
+	first(t, s, 1<<30)
+	var runs [4]int
+	for i, err := range atOnce(t, s, len(runs), func(i int) error {
+		row := testRow(fmt.Sprint("id-", i))
+		row.Name = []string{"first", "b", "c", "d"}[i]
+		return s.Update(t.Context(), func(tx store.Tx) error {
+			runs[i]++
+			return tx.Insert(t.Context(), row, nil)
+		})
+	}) {
+		if (err != nil) != (i == 0) {
+			t.Errorf("write %d: %v", i, err)
 		}
-		if runs != [...]int{2, 2, 2, 2} {
-			t.Errorf("functions ran %d times, want two times each", runs)
-		}
-	})
+	}
+	if runs != [...]int{2, 2, 2, 2} {
+		t.Errorf("functions ran %d times, want two times each", runs)
+	}
 }
 
 // TestSharedTransactionRunsOnce has the database ask for another run: what statements
@@ -199,27 +190,26 @@ func TestLimitsHoldTogether(t *testing.T) {
 	for _, limit := range []int64{5, 20, 60, 150} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, s store.Store, _ *atomic.Int64) {
-				first(t, s, limit)
-				full, ids := 0, atomic.Int64{}
-				for range 3 {
-					for _, err := range atOnce(t, s, 60, func(int) error {
-						id := fmt.Sprint("id-", ids.Add(1))
-						return account(t.Context(), s, id, id, limit)
-					}) {
-						var no *store.ErrFull
-						if errors.As(err, &no) && no.Limit == limit {
-							full++
-						} else if err != nil {
-							t.Error(err)
-						}
+			s, _ := openCounting(t)
+			first(t, s, limit)
+			full, ids := 0, atomic.Int64{}
+			for range 3 {
+				for _, err := range atOnce(t, s, 60, func(int) error {
+					id := fmt.Sprint("id-", ids.Add(1))
+					return account(t.Context(), s, id, id, limit)
+				}) {
+					var no *store.ErrFull
+					if errors.As(err, &no) && no.Limit == limit {
+						full++
+					} else if err != nil {
+						t.Error(err)
 					}
 				}
-				if want := 1 + 3*60 - int(limit); full != want {
-					t.Errorf("%d have found it full, want %d", full, want)
-				}
-				wantCounted(t, s, int(limit))
-			})
+			}
+			if want := 1 + 3*60 - int(limit); full != want {
+				t.Errorf("%d have found it full, want %d", full, want)
+			}
+			wantCounted(t, s, int(limit))
 		})
 	}
 }
@@ -281,26 +271,25 @@ func TestLimitWaits(t *testing.T) {
 // TestWriteLeaves ends the context of writes that wait: nothing of them is kept.
 func TestWriteLeaves(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s store.Store, _ *atomic.Int64) {
-		first(t, s, 1<<30)
-		ctx, leave := context.WithCancel(t.Context())
-		free, wait := waitingWrites(t, s, 3, func(i int) {
-			if err := account(ctx, s, fmt.Sprint(i), fmt.Sprint(i), 1<<30); !errors.Is(err, context.Canceled) {
-				t.Errorf("write %d: %v", i, err)
-			}
-		})
-		leave()
-		wait()
-		free()
-		wantCounted(t, s, 1)
+	s, _ := openCounting(t)
+	first(t, s, 1<<30)
+	ctx, leave := context.WithCancel(t.Context())
+	free, wait := waitingWrites(t, s, 3, func(i int) {
+		if err := account(ctx, s, fmt.Sprint(i), fmt.Sprint(i), 1<<30); !errors.Is(err, context.Canceled) {
+			t.Errorf("write %d: %v", i, err)
+		}
 	})
+	leave()
+	wait()
+	free()
+	wantCounted(t, s, 1)
 }
 
 // TestWriteThatIsUnderWayIsWaitedFor ends the contexts of writes that have gone: their
 // outcome is told.
 func TestWriteThatIsUnderWayIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	s := openSQLite(t, t.TempDir(), Options{})
+	s := openPostgres(t, pgtest.URL(t), Options{})
 	first(t, s, 1<<30)
 	ctx, leave := context.WithCancel(t.Context())
 	free, wait := waitingWrites(t, s, 5, func(i int) {
@@ -308,29 +297,20 @@ func TestWriteThatIsUnderWayIsWaitedFor(t *testing.T) {
 			t.Errorf("write %d: %v", i, err)
 		}
 	})
-	held, release := make(chan struct{}), make(chan struct{})
-	var holder sync.WaitGroup
-	holder.Go(func() {
-		if err := s.Update(t.Context(), func(tx store.Tx) error {
-			begin(t, tx)
-			close(held)
-			<-release
-			return nil
-		}); err != nil {
-			t.Error(err)
-		}
-	})
-	<-held
+	lock, err := s.(*db).backend.(*postgresBackend).pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Exec(t.Context(), "LOCK TABLE counters IN EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
 	free()
-	eventually(t, "writes to go", func() bool {
-		s.(*db).shared.mu.Lock()
-		defer s.(*db).shared.mu.Unlock()
-		return len(s.(*db).shared.waiting) == 0
-	})
+	awaitWaiting(t, s.(*db).shared, 0)
 	leave()
-	close(release)
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	wait()
-	holder.Wait()
 	wantCounted(t, s, 6)
 }
 
@@ -386,36 +366,35 @@ func TestWatchersOfSharedWrites(t *testing.T) {
 // TestTransactionsThatStayAlone are those that ask, overdraw, or write nothing.
 func TestTransactionsThatStayAlone(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s store.Store, commits *atomic.Int64) {
-		first(t, s, 1)
-		free := busy(s.(*db).shared)
-		defer free()
-		before := commits.Load()
-		for what, fn := range map[string]func(tx store.Tx) error{
-			"nothing": func(store.Tx) error { return nil },
-			"asks": func(tx store.Tx) error {
-				if _, err := tx.Lock(t.Context(), "org", store.Key{Kind: "kind", ID: "first"}); err != nil {
-					return err
-				}
-				return tx.Append(store.Event{Org: "org"})
-			},
-			"overdraws": func(tx store.Tx) error {
-				row := testRow("over")
-				tx.Overdraw()
-				tx.Tally(row.Key, nil, []store.Share{{Counter: store.Counter{Org: "org", Name: "accounts"}, Limit: 1}})
-				return tx.Insert(t.Context(), row, nil)
-			},
-		} {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			if err := s.Update(ctx, fn); err != nil {
-				t.Errorf("%s: %v", what, err)
+	s, commits := openCounting(t)
+	first(t, s, 1)
+	free := busy(s.(*db).shared)
+	defer free()
+	before := commits.Load()
+	for what, fn := range map[string]func(tx store.Tx) error{
+		"nothing": func(store.Tx) error { return nil },
+		"asks": func(tx store.Tx) error {
+			if _, err := tx.Lock(t.Context(), "org", store.Key{Kind: "kind", ID: "first"}); err != nil {
+				return err
 			}
-			cancel()
+			return tx.Append(store.Event{Org: "org"})
+		},
+		"overdraws": func(tx store.Tx) error {
+			row := testRow("over")
+			tx.Overdraw()
+			tx.Tally(row.Key, nil, []store.Share{{Counter: store.Counter{Org: "org", Name: "accounts"}, Limit: 1}})
+			return tx.Insert(t.Context(), row, nil)
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := s.Update(ctx, fn); err != nil {
+			t.Errorf("%s: %v", what, err)
 		}
-		if took := commits.Load() - before; took != 2 {
-			t.Errorf("%d commits, want 2", took)
-		}
-	})
+		cancel()
+	}
+	if took := commits.Load() - before; took != 2 {
+		t.Errorf("%d commits, want 2", took)
+	}
 }
 
 // TestOrderOfSharedWrites lets two transactions insert the same names in the opposite
