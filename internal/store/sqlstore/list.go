@@ -31,8 +31,9 @@ const (
 //   - from one value, through the index that holds the rows with it;
 //   - from several, by merging the ranges of each in the order of seq.
 //
-// The other conditions are tests on the rows found. The only sort left is that
-// of the rows named by a list of IDs, which is as short as that list.
+// The other conditions are tests on the rows found. The only sorts left are those of the
+// rows named by a list of IDs, which is as short as that list, and of the rows that have
+// one name, each in another parent.
 //
 // Two searches find rows out of order: that for a prefix, whose range of the
 // index is in the order of values, and that in every organization, which goes

@@ -24,8 +24,8 @@ type planCase struct {
 	where   []store.Condition
 	visible []store.Condition
 	index   string
-	// idSort marks the lists that may sort: those of named IDs.
-	idSort bool
+	// sorts marks the lists that may sort: those of named IDs and of names.
+	sorts bool
 	// everywhere marks the lists of every organization.
 	everywhere bool
 }
@@ -33,10 +33,12 @@ type planCase struct {
 // planCases are queries of every shape.
 var planCases = []planCase{
 	{name: "all", index: "objects_list (org=? AND kind=? AND seq"},
-	{name: "id", where: []store.Condition{condition(store.FieldID, 1)}, index: "objects_id (kind=? AND id=? AND rowid", idSort: true},
-	{name: "ids", where: []store.Condition{condition(store.FieldID, 100)}, index: "objects_id (kind=? AND id=? AND rowid", idSort: true},
-	{name: "name", where: []store.Condition{condition(store.FieldName, 1)}, index: "objects_name (org=? AND kind=? AND name=? AND seq"},
-	{name: "names", where: []store.Condition{condition(store.FieldName, 3)}, index: "objects_name (org=? AND kind=? AND name=? AND seq"},
+	{name: "id", where: []store.Condition{condition(store.FieldID, 1)}, index: "objects_id (kind=? AND id=? AND rowid", sorts: true},
+	{name: "ids", where: []store.Condition{condition(store.FieldID, 100)}, index: "objects_id (kind=? AND id=? AND rowid", sorts: true},
+	{name: "name", where: []store.Condition{condition(store.FieldName, 1)}, index: "objects_name (org=? AND kind=? AND name=?)", sorts: true},
+	{name: "name in a parent", where: []store.Condition{condition(store.FieldName, 1), condition(store.FieldParent, 1)},
+		index: "objects_name (org=? AND kind=? AND name=? AND parent=?", sorts: true},
+	{name: "names", where: []store.Condition{condition(store.FieldName, 3)}, index: "objects_name (org=? AND kind=? AND name=?)", sorts: true},
 	{name: "many names", where: []store.Condition{condition(store.FieldName, 50)}, index: "objects_list (org=? AND kind=? AND seq"},
 	{name: "parent", where: []store.Condition{condition(store.FieldParent, 1)}, index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
 	{name: "parents", where: []store.Condition{condition(store.FieldParent, 8)}, index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
@@ -51,7 +53,7 @@ var planCases = []planCase{
 		index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
 	{name: "visible parents", visible: []store.Condition{condition(store.FieldParent, 3)}, index: "objects_parent (org=? AND kind=? AND parent=? AND seq"},
 	{name: "visible parent or id", visible: []store.Condition{condition(store.FieldParent, 1), condition(store.FieldID, 20)},
-		index: "objects_parent (org=? AND kind=? AND parent=? AND seq", idSort: true},
+		index: "objects_parent (org=? AND kind=? AND parent=? AND seq", sorts: true},
 	{name: "visible by many", visible: []store.Condition{condition(store.FieldParent, 5), condition("f", 5)},
 		index: "objects_list (org=? AND kind=? AND seq"},
 	{name: "where and visible", where: []store.Condition{condition("f", 1)},
@@ -117,7 +119,7 @@ func explain(t *testing.T, s store.Store, sql string, args []any) []string {
 }
 
 // checkPlan fails for a step that reads a whole table or index, or sorts.
-func checkPlan(t *testing.T, steps []string, idSort bool) {
+func checkPlan(t *testing.T, steps []string, sorts bool) {
 	t.Helper()
 	plan := strings.Join(steps, "\n")
 	for _, step := range steps {
@@ -127,7 +129,7 @@ func checkPlan(t *testing.T, steps []string, idSort bool) {
 		case strings.HasPrefix(step, "SCAN orgs"): // one organization after the other
 		case strings.HasPrefix(step, "SCAN"):
 			t.Errorf("full scan:\n%s", plan)
-		case strings.Contains(step, "TEMP B-TREE") && !idSort:
+		case strings.Contains(step, "TEMP B-TREE") && !sorts:
 			t.Errorf("sort:\n%s", plan)
 		case strings.Contains(step, "AUTOMATIC"):
 			t.Errorf("index made on the fly:\n%s", plan)
@@ -161,13 +163,13 @@ func TestListsUseIndexes(t *testing.T) {
 					p, _ := plan(&sqliteDialect, q)
 					sql, args := p.list()
 					steps := explain(t, s, sql, args)
-					checkPlan(t, steps, c.idSort)
+					checkPlan(t, steps, c.sorts)
 					if !strings.Contains(strings.Join(steps, "\n"), c.index) {
 						t.Errorf("%s\ndoes not use %s:\n%s", sql, c.index, strings.Join(steps, "\n"))
 					}
 					p, _ = plan(&sqliteDialect, q)
 					sql, args = p.count()
-					checkPlan(t, explain(t, s, sql, args), c.idSort)
+					checkPlan(t, explain(t, s, sql, args), c.sorts)
 				})
 			}
 		}
@@ -217,8 +219,12 @@ func TestPostgresListsUseIndexes(t *testing.T) {
 		q.After = 10000
 		p, _ := plan(&postgresDialect, q)
 		sql, args := p.list()
-		if text := explainPostgres(t, b, sql, args); strings.Contains(text, "Seq Scan") {
+		text := explainPostgres(t, b, sql, args)
+		if strings.Contains(text, "Seq Scan") {
 			t.Errorf("%s: full scan:\n%s", c.name, text)
+		}
+		if strings.HasPrefix(c.index, "objects_name") && !strings.Contains(text, "objects_name") {
+			t.Errorf("%s: names are not found by their index:\n%s", c.name, text)
 		}
 	}
 }
