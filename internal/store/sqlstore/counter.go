@@ -139,7 +139,11 @@ func deltas(all ...tallies) []delta {
 	add := func(rows map[store.Key][]store.Share, by int64) {
 		for _, shares := range rows {
 			for _, s := range shares {
-				sums[s.Counter] = delta{s, sums[s.Counter].By + by}
+				d, known := sums[s.Counter]
+				if known {
+					s.Limit = min(s.Limit, d.Limit)
+				}
+				sums[s.Counter] = delta{s, d.By + by}
 			}
 		}
 	}
@@ -246,6 +250,7 @@ func (t *tx) spread(ctx context.Context, d delta) error {
 		if err := scan(&value, &limit, &slots); err != nil {
 			return err
 		}
+		t.limits.learn(d.Share, limit)
 		again := errRetry
 		if t.assume {
 			again = errAssumed
@@ -350,11 +355,21 @@ func (t *tx) SetCounters(ctx context.Context, name string, values map[store.Coun
 	return nil
 }
 
+// holdLimit waits until nobody counts under the limit as it is. Who makes the slots of a
+// counter is alone with it.
+func (t *tx) holdLimit(ctx context.Context, org, name string) error {
+	c := store.Counter{Org: org, Name: name}
+	if !t.dialect.spreads(c) {
+		return nil
+	}
+	return t.lockSlots(ctx, c)
+}
+
 func (t *tx) PutLimit(ctx context.Context, org, name string, limit int64) error {
 	if err := checkCounter(store.Counter{Org: org, Name: name}); err != nil {
 		return err
 	}
-	if err := t.HoldCounters(ctx); err != nil {
+	if err := t.holdLimit(ctx, org, name); err != nil {
 		return err
 	}
 	_, err := t.conn.exec(ctx, putLimitSQL, []any{org, name, limit})
@@ -365,7 +380,7 @@ func (t *tx) DeleteLimit(ctx context.Context, org, name string) (bool, error) {
 	if !storable(org) || !storable(name) {
 		return false, nil
 	}
-	if err := t.HoldCounters(ctx); err != nil {
+	if err := t.holdLimit(ctx, org, name); err != nil {
 		return false, err
 	}
 	n, err := t.conn.exec(ctx, deleteLimitSQL, []any{org, name})

@@ -113,3 +113,52 @@ func TestOlderReplicaServesDuringAMigration(t *testing.T) {
 		})
 	}
 }
+
+// TestNamesMigrationBesideWriters makes the index of names anew while an older replica
+// locks rows and then writes them.
+func TestNamesMigrationBesideWriters(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	s := openPostgres(t, url, Options{})
+	for _, sql := range []string{
+		"DROP INDEX objects_name",
+		"CREATE UNIQUE INDEX objects_unique_name ON objects (org, kind, parent, name) WHERE deleted IS NULL AND name <> ''",
+		"CREATE INDEX objects_name ON objects (org, kind, name, seq) WHERE deleted IS NULL AND name <> ''",
+		"DELETE FROM goose_db_version WHERE version_id >= 4",
+		"INSERT INTO objects (org, kind, id, parent, name, version, created, updated, body, private)" +
+			" SELECT 'org', 'kind', n, '', 'name-' || n, 1, 1, 1, '', '' FROM generate_series(1, 100000) n",
+	} {
+		if _, err := s.(*db).backend.(*postgresBackend).pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	var written atomic.Int64
+	for w := range 4 {
+		writers.Go(func() {
+			for i := w; ; i += 4 {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := s.Update(t.Context(), func(tx store.Tx) error {
+					row, err := tx.Lock(t.Context(), "org", store.Key{Kind: "kind", ID: fmt.Sprint(1 + i%1000)})
+					if err != nil {
+						return err
+					}
+					return tx.Update(t.Context(), row, nil)
+				}); err != nil {
+					t.Error(err)
+				}
+				written.Add(1)
+			}
+		})
+	}
+	eventually(t, "writes", func() bool { return written.Load() > 20 })
+	newer, err := OpenPostgres(t.Context(), url, logged(t, Options{}))
+	close(stop)
+	writers.Wait()
+	opened(t, newer, err)
+}

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// gatherPatience is how long one waits for a sender: one that takes longer may
-	// not come back.
-	gatherPatience = 100 * time.Millisecond
+	// readPatience and writePatience are how long one waits for a sender: one that takes
+	// longer may not come back. To commit takes long on a slow disk.
+	readPatience  = 100 * time.Millisecond
+	writePatience = 500 * time.Millisecond
 	// gatherTimeout bounds what goes together, which nobody's context does.
 	gatherTimeout = time.Second
 )
@@ -29,10 +30,13 @@ type gather[T any] struct {
 	// together does what several ask for, and tells how it went for each: errGathered
 	// where it may go otherwise alone.
 	together func(context.Context, []T) []error
+	// ready returns an error while nothing may be asked.
+	ready func() error
 	// senders is how many go at a time, and most how many of those that wait one takes.
 	senders, most int
 	// bound says that who is on the way waits for the outcome.
-	bound    bool
+	bound bool
+	// patience is how long one waits for a sender.
 	patience time.Duration
 	mu       sync.Mutex
 	// free is how many senders have nothing to do.
@@ -48,12 +52,15 @@ type gathered[T any] struct {
 
 // start makes the senders ready.
 func (g *gather[T]) start() *gather[T] {
-	g.patience, g.free = gatherPatience, g.senders
+	g.free = g.senders
 	return g
 }
 
 // do returns how it went, or errGathered when it is to be done alone.
 func (g *gather[T]) do(ctx context.Context, asked T) error {
+	if err := g.ready(); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	if g.free > 0 {
 		g.free--

@@ -219,3 +219,33 @@ func openConnections(t *testing.T, s store.Store, n int) {
 	}
 	all.Wait()
 }
+
+// TestReadsThatGetNoConnection has the time of reads that go together end, which is not
+// theirs: each asks again by itself.
+func TestReadsThatGetNoConnection(t *testing.T) {
+	t.Parallel()
+	s := openPostgres(t, pgtest.URL(t), Options{})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range s.(*db).backend.(*postgresBackend).readTogether(over, []*pendingRead{{}, {}}) {
+		if !errors.Is(err, errGathered) {
+			t.Error(err)
+		}
+	}
+}
+
+// TestGatherThatIsNotReady asks while nothing may be asked.
+func TestGatherThatIsNotReady(t *testing.T) {
+	t.Parallel()
+	g := (&gather[int]{
+		alone: func(context.Context, int) error {
+			t.Error("it is asked")
+			return nil
+		},
+		ready:   func() error { return store.ErrUnavailable },
+		senders: 1, most: 1,
+	}).start()
+	if err := g.do(t.Context(), 1); !errors.Is(err, store.ErrUnavailable) || g.free != 1 {
+		t.Errorf("%v, %d free", err, g.free)
+	}
+}

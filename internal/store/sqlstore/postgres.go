@@ -79,11 +79,13 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 	b.reads = (&gather[*pendingRead]{
 		alone:    func(ctx context.Context, r *pendingRead) error { return b.readAlone(ctx, r.statement) },
 		together: b.readTogether,
+		ready:    b.gate.pass,
 		senders:  min(readSenders, int(pool.Config().MaxConns)), most: maxReads,
+		patience: readPatience,
 	}).start()
 	b.renewInstance()
 	s := newDB(&postgresDialect, b, nil, opts)
-	s.shared = s.newShared(min(sharedSenders, int(pool.Config().MaxConns)))
+	s.shared = s.newShared(min(sharedSenders, int(pool.Config().MaxConns)), b.gate.pass)
 	return s, nil
 }
 
@@ -151,9 +153,6 @@ func (b *postgresBackend) readAlone(ctx context.Context, s statement) error {
 // readByKey runs a query that reads a row by its key. After an error row may still be
 // called.
 func (b *postgresBackend) readByKey(ctx context.Context, s statement) error {
-	if err := b.gate.pass(); err != nil {
-		return err
-	}
 	r := &pendingRead{statement: s}
 	r.end = func() error {
 		r.answered = true
@@ -169,7 +168,8 @@ func (b *postgresBackend) readByKey(ctx context.Context, s statement) error {
 func (b *postgresBackend) readTogether(ctx context.Context, reads []*pendingRead) []error {
 	failed := make([]error, len(reads))
 	c, err := b.acquire(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		defer c.Release()
 		statements := make([]statement, len(reads))
 		for i, r := range reads {
@@ -178,6 +178,8 @@ func (b *postgresBackend) readTogether(ctx context.Context, reads []*pendingRead
 		if _, sent := sendBatch(ctx, c.Conn(), statements); sent != nil {
 			err = errGathered
 		}
+	case ctx.Err() != nil: // which is nobody's
+		err = errGathered
 	}
 	for i, r := range reads {
 		if !r.answered {

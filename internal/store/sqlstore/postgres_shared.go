@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/weirhq/weir/internal/store"
 )
@@ -18,9 +20,9 @@ const (
 
 // join takes what the transaction would do, to be done in another one, and reports
 // whether that can be.
-func (t *tx) join() bool {
+func (s *db) join(t *tx) bool {
 	c, ok := t.conn.txConn.(*postgresTx)
-	if !ok || c.c != nil || t.conn.err != nil || t.tallied.overdraw {
+	if !ok || c.c != nil || t.conn.err != nil || t.tallied.overdraw || s.refusals.concern(t) {
 		return false
 	}
 	t.held, c.held = c.held, nil
@@ -39,12 +41,14 @@ func (t *tx) blaming(s statement) statement {
 }
 
 // newShared returns what runs transactions that ask nothing as one of the database.
-func (s *db) newShared(senders int) *gather[*tx] {
+func (s *db) newShared(senders int, ready func() error) *gather[*tx] {
 	return (&gather[*tx]{
 		alone:    func(ctx context.Context, t *tx) error { return s.runShared(ctx, []*tx{t}) },
 		together: s.share,
+		ready:    ready,
 		senders:  senders, most: maxShared,
-		bound: true,
+		bound:    true,
+		patience: writePatience,
 	}).start()
 }
 
@@ -55,21 +59,27 @@ func (s *db) share(ctx context.Context, all []*tx) []error {
 	var fit []*tx
 	taken := map[store.Counter]int64{}
 	for i, t := range all {
-		if s.dialect.fits(taken, t) {
+		if s.fits(taken, t) {
 			fit = append(fit, t)
 		} else {
 			outcome[i] = errGathered
 		}
 	}
 	err := s.runShared(ctx, fit)
-	counter := new(counterError)
-	ofCounter := errors.As(err, &counter)
+	counter, full := new(counterError), new(store.ErrFull)
+	switch {
+	case errors.As(err, &counter):
+		s.refusals.add(counter.Counter)
+	case errors.As(err, &full):
+		s.refusals.add(full.Counter)
+	}
 	for i, t := range all {
 		switch {
 		case outcome[i] != nil || err == nil:
-		case errors.Is(err, errOutcomeUnknown), ofCounter && t.counts(counter.Counter):
+		case errors.Is(err, errOutcomeUnknown), counter.again != nil && t.counts(counter.Counter):
 			outcome[i] = err
 		case t.blamed != nil:
+			s.refusals.add(t.place)
 			outcome[i] = t.blamed
 		default:
 			outcome[i] = errGathered
@@ -80,10 +90,10 @@ func (s *db) share(ctx context.Context, all []*tx) []error {
 
 // fits adds what the transaction counts to what is taken, and reports whether one
 // transaction may take as much.
-func (d *dialect) fits(taken map[store.Counter]int64, t *tx) bool {
+func (s *db) fits(taken map[store.Counter]int64, t *tx) bool {
 	counted := deltas(t.tallied)
 	for _, c := range counted {
-		if d.spreads(c.Counter) && taken[c.Counter] > 0 && taken[c.Counter]+c.By > d.allowance(c.Limit) {
+		if s.dialect.spreads(c.Counter) && taken[c.Counter]+c.By > s.dialect.allowance(s.limits.of(c.Share)) {
 			return false
 		}
 	}
@@ -125,4 +135,67 @@ func (s *db) runShared(ctx context.Context, all []*tx) error {
 		}
 		return s.complete(ctx, t, deltas(counted...))
 	})
+}
+
+// limits are the limits of counters that are not the default, as they were last read.
+type limits struct {
+	mu    sync.Mutex
+	known map[store.Counter]int64
+}
+
+// maxKnown bounds what is kept of limits, and of refusals.
+const maxKnown = 1000
+
+func (l *limits) learn(s store.Share, limit int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case limit == s.Limit:
+		delete(l.known, s.Counter)
+	case l.known == nil || len(l.known) >= maxKnown:
+		l.known = map[store.Counter]int64{s.Counter: limit}
+	default:
+		l.known[s.Counter] = limit
+	}
+}
+
+func (l *limits) of(s store.Share) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if limit, known := l.known[s.Counter]; known {
+		return limit
+	}
+	return s.Limit
+}
+
+// refusals are counters and names that undid a shared transaction a moment ago. Who
+// needs them goes alone for a while: others should not have to run again each time that
+// somebody asks for what is not to be had.
+type refusals struct {
+	mu    sync.Mutex
+	until map[any]time.Time
+}
+
+// refusalTime is for how long a refusal is remembered.
+const refusalTime = time.Second
+
+func (r *refusals) add(of any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.until == nil || len(r.until) >= maxKnown {
+		r.until = map[any]time.Time{}
+	}
+	r.until[of] = time.Now().Add(refusalTime)
+}
+
+// concern reports whether the transaction needs what was refused.
+func (r *refusals) concern(t *tx) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.until) == 0 {
+		return false
+	}
+	now := time.Now()
+	return now.Before(r.until[t.place]) ||
+		slices.ContainsFunc(deltas(t.tallied), func(d delta) bool { return now.Before(r.until[d.Counter]) })
 }

@@ -38,6 +38,7 @@ func account(ctx context.Context, s store.Store, id, name string, limit int64) e
 // atOnce has n writes wait for each other, and returns how they went when all are done.
 func atOnce(t *testing.T, s store.Store, n int, write func(i int) error) []error {
 	t.Helper()
+	s.(*db).refusals.until = nil
 	outcome := make([]error, n)
 	free, wait := waitingWrites(t, s, n, func(i int) { outcome[i] = write(i) })
 	free()
@@ -238,33 +239,109 @@ func TestFarIsFar(t *testing.T) {
 func TestLimitWaits(t *testing.T) {
 	t.Parallel()
 	s := openPostgres(t, pgtest.URL(t), Options{})
+	first(t, s, 1000)
 	pool := s.(*db).backend.(*postgresBackend).pool
 	counting, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := counting.Exec(t.Context(), "INSERT INTO counters VALUES ('org', '', 'accounts', 0, 1)"); err != nil {
+	if _, err := counting.Exec(t.Context(), "UPDATE counters SET value = value + 1 WHERE slot = 3"); err != nil {
 		t.Fatal(err)
 	}
-	for what, change := range map[string]func(context.Context, store.Tx) error{
-		"put": func(ctx context.Context, tx store.Tx) error { return tx.PutLimit(ctx, "org", "accounts", 3) },
-		"delete": func(ctx context.Context, tx store.Tx) error {
-			_, err := tx.DeleteLimit(ctx, "org", "accounts")
+	change := func(ctx context.Context, what string, name string) error {
+		return s.Update(ctx, func(tx store.Tx) error {
+			if what == "put" {
+				return tx.PutLimit(ctx, "org", name, 3)
+			}
+			_, err := tx.DeleteLimit(ctx, "org", name)
 			return err
-		},
-	} {
+		})
+	}
+	for _, what := range []string{"put", "delete"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		err := s.Update(ctx, func(tx store.Tx) error { return change(ctx, tx) })
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) {
+		if err := change(ctx, what, "accounts"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s beside a transaction that counts: %v", what, err)
+		}
+		cancel()
+		if err := change(t.Context(), what, "others"); err != nil {
+			t.Errorf("%s of another counter: %v", what, err)
 		}
 	}
 	if err := counting.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.PutLimit(t.Context(), "org", "accounts", 3) }); err != nil {
+	if err := change(t.Context(), "put", "accounts"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLimitThatIsNotTheDefault lets as many go together as the limit in force allows,
+// once it was read.
+func TestLimitThatIsNotTheDefault(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ usual, set, commits int64 }{
+		{usual: 100, set: 10_000, commits: 1},
+		{usual: 10_000, set: 150, commits: 1 + 14}, // two go together
+	} {
+		s, commits := openCounting(t)
+		first(t, s, c.usual)
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.PutLimit(t.Context(), "org", "accounts", c.set) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := account(t.Context(), s, "second", "second", c.usual); err != nil {
+			t.Fatal(err)
+		}
+		before := commits.Load()
+		for _, err := range atOnce(t, s, 16, func(i int) error {
+			return account(t.Context(), s, fmt.Sprint("id-", i), fmt.Sprint("name-", i), c.usual)
+		}) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if took := commits.Load() - before; took != c.commits {
+			t.Errorf("limit %d by default, %d set: %d commits, want %d", c.usual, c.set, took, c.commits)
+		}
+		wantCounted(t, s, 18)
+	}
+}
+
+// TestRefusedGoAlone has names and counters undo a shared transaction: whoever needs them
+// right afterwards joins nobody.
+func TestRefusedGoAlone(t *testing.T) {
+	t.Parallel()
+	s, _ := openCounting(t)
+	first(t, s, 1<<20)
+	write := func(id, name string, limit int64) error { return account(t.Context(), s, id, name, limit) }
+	for _, c := range []struct {
+		what   string
+		undone func(i int) error
+		again  func() error
+	}{
+		{
+			"name", func(i int) error {
+				return write(fmt.Sprint("id-", i), []string{"first", "b", "c", "d"}[i], 1<<20)
+			},
+			func() error { return write("again", "first", 1<<20) },
+		},
+		{
+			"counter", func(i int) error { return write(fmt.Sprint("near-", i), fmt.Sprint("near-", i), 20) },
+			func() error { return write("other", "other", 20) },
+		},
+	} {
+		atOnce(t, s, 4, c.undone)
+		free := busy(s.(*db).shared)
+		done := make(chan error, 1)
+		go func() { done <- c.again() }()
+		select {
+		case err := <-done:
+			if c.what == "counter" && err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("who needs a %s that was refused waits for others", c.what)
+		}
+		free()
 	}
 }
 
@@ -412,7 +489,7 @@ func TestOrderOfSharedWrites(t *testing.T) {
 			c := &postgresTx{backend: s.backend.(*postgresBackend)}
 			x := s.newTx(c, &written)
 			x.assume = true
-			if err := x.Insert(t.Context(), row, nil); err != nil || !x.join() {
+			if err := x.Insert(t.Context(), row, nil); err != nil || !s.join(x) {
 				t.Fatal(err)
 			}
 			all = append(all, x)

@@ -170,6 +170,9 @@ type db struct {
 	// shared lets functions that ask nothing share a transaction. It is nil where commits
 	// alone are shared.
 	shared *gather[*tx]
+	limits limits
+	// refusals are what undid shared transactions a moment ago.
+	refusals refusals
 	// refused is how the database refused the last transaction, or nil.
 	refused atomic.Pointer[refusal]
 }
@@ -394,7 +397,7 @@ func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, how manner) e
 		if err != nil && t.assumed > 0 && t.conn.err == nil {
 			return fmt.Errorf("%w: %w", errAssumed, err)
 		}
-		if err == nil && how == together && t.join() {
+		if err == nil && how == together && s.join(t) {
 			return s.shared.do(ctx, t)
 		}
 		if err == nil {
@@ -415,7 +418,7 @@ func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, how manner) e
 
 func (s *db) newTx(c txConn, written *changes) *tx {
 	guard := &guardedConn{txConn: c}
-	return &tx{reader: reader{s.dialect, guard}, conn: guard, written: written}
+	return &tx{reader: reader{s.dialect, guard}, conn: guard, written: written, limits: &s.limits}
 }
 
 // complete does what comes after all that the transaction's function did.

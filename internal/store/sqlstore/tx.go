@@ -58,6 +58,7 @@ type tx struct {
 	// events are those that the end of the transaction writes.
 	events  []store.Event
 	tallied tallies
+	limits  *limits
 	// assume lets the transaction take for granted what most often holds, and
 	// assumed is of how many inserts that is still open.
 	assume  bool
