@@ -13,8 +13,8 @@ import (
 // scenarios are the configurations, by their folders.
 var scenarios = map[string]scenario{
 	"api_key": {
-		made:   2,
-		update: []string{"-var", "name=ci-2"}, updated: "0 added, 1 changed, 0 destroyed",
+		made:   3,
+		update: []string{"-var", "name=ci-2"}, updated: "0 added, 2 changed, 0 destroyed",
 		first:  func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci") },
 		second: func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci-2") },
 	},
@@ -182,6 +182,10 @@ func checkKey(t *testing.T, w *weirtest.Server, o outputs, name string) {
 	if a := w.As(o.text("key.id"), o.text("key.secret")).Do(http.MethodGet, "/org/v2/environments", nil); a.Status != http.StatusOK {
 		t.Errorf("the key gets %d %s", a.Status, a.Raw)
 	}
+	o.want(map[string]any{
+		"tableflow.display_name": name, "tableflow.managed_resource.0.id": "tableflow",
+		"tableflow.managed_resource.0.kind": "Tableflow", "tableflow.managed_resource.0.api_version": "tableflow/v1",
+	})
 }
 
 func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg string) {
