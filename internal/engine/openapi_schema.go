@@ -224,11 +224,14 @@ func text(f *Field) *openapi3.Schema {
 	switch {
 	case f.MaxLength > 0:
 		t.MaxLength = openapi3.Ptr(uint64(f.MaxLength))
-	case len(f.Enum) == 0 && !f.ReadOnly && !f.Once:
+	case (len(f.Enum) == 0 || f.EnumFold) && !f.ReadOnly && !f.Once:
 		t.MaxLength = openapi3.Ptr(uint64(f.maxLength()))
 	}
 	if f.Pattern != nil {
 		t.Pattern = f.Pattern.String()
+	}
+	if f.EnumFold {
+		return t // an enum would exclude the other spellings; the description lists the values
 	}
 	for _, v := range f.Enum {
 		t.Enum = append(t.Enum, v)
