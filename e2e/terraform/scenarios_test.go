@@ -193,7 +193,7 @@ func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg st
 	o.want(map[string]any{
 		"governed.display_name": name, "governed.stream_governance.0.package": pkg,
 		"governed.resource_name": "crn://confluent.cloud/organization=" + w.OrganizationID + "/environment=" + o.text("governed.id"),
-		"plain.display_name":     name + " without governance", "plain.stream_governance.0.package": "",
+		"plain.display_name":     name + " as it comes", "plain.stream_governance.0.package": "ESSENTIALS",
 		"by_id.display_name": name, "by_id.stream_governance.0.package": pkg,
 	})
 	o.same("governed.id", "by_id.id")

@@ -169,6 +169,9 @@ func (d *document) field(f *Field, s shape) *openapi3.Schema {
 	p.Deprecated = f.Deprecated
 	if f.Default != nil {
 		p.Default = f.Default
+		if doc, ok := f.Default.(Doc); ok {
+			p.Default = map[string]any(doc) // the document's own checks know no Doc
+		}
 	}
 	if f.Example != nil {
 		p.Examples = []any{f.Example}
