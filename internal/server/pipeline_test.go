@@ -456,3 +456,28 @@ func waitFor(t *testing.T, what string, done func() bool) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// TestOlderAPI is about paths below /api that nothing is at: the client of the
+// CLI's older API reads errors in a form of its own, and fails on any other.
+func TestOlderAPI(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, nil)
+	for _, path := range []string{"/api/schema_registries", "/api/service_accounts/7", "/api/growth/v1/offers", "/api//accounts", "/confluent.cloud/api/organizations/1/price_table", "/api/x"} {
+		rec := ask(s, http.MethodGet, path, loopback, nil)
+		var body struct {
+			Error struct {
+				Code    int
+				Message string
+			}
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil || rec.Code != http.StatusNotFound || body.Error.Code != http.StatusNotFound || body.Error.Message == "" {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	// The public API below /api has the form that it has elsewhere.
+	for _, path := range []string{"/api/iam/v2/nothing", "/api/org", "/api/cmk/v9/clusters", "/schema_registries", "/x"} {
+		if rec := ask(s, http.MethodGet, path, loopback, nil); rec.Code != http.StatusNotFound || code(t, rec) != api.RouteNotFound.Name {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+}
