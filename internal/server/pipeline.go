@@ -394,10 +394,27 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, missing http.Handle
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
+		if rec.belowAPI {
+			err = withoutRetry(err)
+		}
 		s.fail(w, r, err, s.engine.Failure(op.ID))
 		return
 	}
 	s.write(w, answer)
+}
+
+// withoutRetry tells the CLI by another status that an operation is not built: it
+// repeats whatever was answered with 500 and more, for 15 seconds, and then drops
+// the body.
+func withoutRetry(err error) error {
+	refused := new(api.Error)
+	if !errors.As(err, &refused) || refused.Code != api.NotImplemented {
+		return err
+	}
+	code := *api.NotImplemented
+	code.Status = http.StatusMethodNotAllowed
+	refused.Code = &code
+	return refused.WithHeader("Allow", "")
 }
 
 func (s *Server) missing(w http.ResponseWriter, r *http.Request) {
