@@ -363,10 +363,11 @@ func checkAccounts(o outputs, name, description string) {
 	o.want(map[string]any{
 		"described.display_name": name, "described.description": description,
 		"described.kind": "ServiceAccount", "described.api_version": "iam/v2",
-		"plain.display_name": name + "-plain", "plain.description": "",
+		"plain.display_name": "Plain-" + name + " of the shop", "plain.description": "",
 		"by_id.display_name": name, "by_name.description": description,
 	})
 	o.same("described.id", "by_id.id", "by_name.id")
+	o.same("plain.id", "by_words.id")
 }
 
 // checkTeam looks at what the team's key may do: administer its environment,

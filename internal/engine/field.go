@@ -143,7 +143,7 @@ const (
 	// FilterOne takes one value.
 	FilterOne
 	// FilterAny takes several, in repeated parameters or separated by commas,
-	// and selects what has any of them.
+	// and selects what has any of them, or all as its words.
 	FilterAny
 )
 
