@@ -152,8 +152,8 @@ func TestFilters(t *testing.T) {
 		{Name: "spec", Type: Structure, Fields: []Field{{Name: "owner", Type: Reference, Filter: FilterOne}}},
 	}}
 	for query, want := range map[string]url.Values{
-		"":                              {},
-		"display_name=a":                {"display_name": {"a"}},
+		"":               {},
+		"display_name=a": {"display_name": {"a"}},
 		// Values can be the words of one name.
 		"display_name=a&display_name=b": {"display_name": {"a", "b", "a b"}},
 		// A comma separates values and may be part of one.
