@@ -65,7 +65,7 @@ test: deps ## Run all tests: both databases, the engine, the clients
 	$(GO) test -v -timeout 20m $(PARALLEL) ./... | eval "$$summary"
 	@# Some tests read the vendor's documents from modules that no code imports.
 	(cd e2e && $(GO) mod download)
-	(cd e2e && $(GO) test -v $(PARALLEL) ./... | eval "$$summary")
+	(cd e2e && $(GO) test -v -timeout 20m $(PARALLEL) ./... | eval "$$summary")
 	(cd deploy && $(GO) test -v ./... | eval "$$summary")
 
 # RACE_PACKAGES are those that test-race tests.
@@ -78,11 +78,11 @@ test-race: deps ## Run the tests with the race detector (needs a C compiler)
 
 .PHONY: test-terraform
 test-terraform: ## Run Terraform's official provider against Weir
-	(cd e2e && WEIR_REQUIRE_TERRAFORM=$(if $(OPTIONAL),,1) $(GO) test -v ./terraform/... | eval "$$summary")
+	(cd e2e && WEIR_REQUIRE_TERRAFORM=$(if $(OPTIONAL),,1) $(GO) test -v -timeout 20m ./terraform/... | eval "$$summary")
 
 .PHONY: test-cli
 test-cli: ## Run the vendor's CLI against Weir
-	(cd e2e && WEIR_REQUIRE_CLI=$(if $(OPTIONAL),,1) $(GO) test -v ./cli/... | eval "$$summary")
+	(cd e2e && WEIR_REQUIRE_CLI=$(if $(OPTIONAL),,1) $(GO) test -v -timeout 20m ./cli/... | eval "$$summary")
 
 # Each drill takes less than five minutes.
 DRILL := $(GO) test -v -timeout 5m ./internal/server

@@ -41,6 +41,7 @@ func Sources() []Source {
 		{sdk + "service-quota", "v1"},
 		{sdk + "sso", "v2"},
 		{sdk + "sts", "v1"},
+		{sdk + "tableflow", "v1"},
 	}
 }
 

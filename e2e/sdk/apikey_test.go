@@ -21,6 +21,19 @@ func (w *world) keyFor(owner, resource string) outcome[apikeysv2.IamV2ApiKey] {
 
 var secret = regexp.MustCompile(`^cflt[A-Za-z0-9+/]{60}$`)
 
+// testTableflowRegions is all that a key for Tableflow opens.
+func testTableflowRegions(t *testing.T, w *world) {
+	account := w.serviceAccount(t, "lake")
+	key := w.keyFor(account.GetId(), "tableflow").want(t, http.StatusAccepted)
+	c := w.as(key.GetId(), key.Spec.GetSecret())
+	list := got(c.tableflowRegions.ListTableflowV1Regions(c.ctx).Cloud("AWS").PageSize(100).Execute()).want(t, http.StatusOK)
+	if list.ApiVersion != "tableflow/v1" || list.Kind != "RegionList" || len(list.Data) != 0 {
+		t.Errorf("the list is %+v", list)
+	}
+	got(c.environments.ListOrgV2Environments(c.ctx).Execute()).fails(t, http.StatusUnauthorized, "user_unauthenticated")
+	got(w.admin.tableflowRegions.ListTableflowV1Regions(w.admin.ctx).Execute()).fails(t, http.StatusUnauthorized, "user_unauthenticated")
+}
+
 func testAPIKeys(t *testing.T, w *world) {
 	c := w.admin
 	account := w.serviceAccount(t, "owner")

@@ -21,6 +21,7 @@ import (
 	quotav1 "github.com/confluentinc/ccloud-sdk-go-v2/service-quota/v1"
 	ssov2 "github.com/confluentinc/ccloud-sdk-go-v2/sso/v2"
 	stsv1 "github.com/confluentinc/ccloud-sdk-go-v2/sts/v1"
+	tableflowv1 "github.com/confluentinc/ccloud-sdk-go-v2/tableflow/v1"
 )
 
 // backgroundContext is for what all tests share; the others have t.Context.
@@ -48,6 +49,7 @@ type client struct {
 	roleBindings           mdsv2.RoleBindingsIamV2Api
 	scopes                 quotav1.ScopesServiceQuotaV1Api
 	serviceAccounts        iamv2.ServiceAccountsIamV2Api
+	tableflowRegions       tableflowv1.RegionsTableflowV1Api
 	users                  iamv2.UsersIamV2Api
 	integrationsV1         pimv1.IntegrationsPimV1Api
 	integrationsV2         pimv2.IntegrationsPimV2Api
@@ -80,6 +82,8 @@ func (w *world) as(key, secret string) *client {
 	provider.Servers[0].URL, provider.HTTPClient = w.URL, transport
 	sts := stsv1.NewConfiguration()
 	sts.Servers[0].URL, sts.HTTPClient = w.URL, transport
+	tableflow := tableflowv1.NewConfiguration()
+	tableflow.Servers[0].URL, tableflow.HTTPClient = w.URL, transport
 
 	ctx := backgroundContext
 	if key != "" {
@@ -93,6 +97,7 @@ func (w *world) as(key, secret string) *client {
 		ctx = context.WithValue(ctx, pimv2.ContextBasicAuth, pimv2.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, quotav1.ContextBasicAuth, quotav1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, ssov2.ContextBasicAuth, ssov2.BasicAuth{UserName: key, Password: secret})
+		ctx = context.WithValue(ctx, tableflowv1.ContextBasicAuth, tableflowv1.BasicAuth{UserName: key, Password: secret})
 		ctx = context.WithValue(ctx, identityproviderv2.ContextBasicAuth, identityproviderv2.BasicAuth{UserName: key, Password: secret})
 	}
 	authorityClient := certificateauthorityv2.NewAPIClient(authority)
@@ -117,6 +122,7 @@ func (w *world) as(key, secret string) *client {
 		roleBindings:           mdsv2.NewAPIClient(mds).RoleBindingsIamV2Api,
 		scopes:                 quotaClient.ScopesServiceQuotaV1Api,
 		serviceAccounts:        iamClient.ServiceAccountsIamV2Api,
+		tableflowRegions:       tableflowv1.NewAPIClient(tableflow).RegionsTableflowV1Api,
 		users:                  iamClient.UsersIamV2Api,
 		integrationsV1:         pimv1.NewAPIClient(integrationsV1).IntegrationsPimV1Api,
 		integrationsV2:         pimv2.NewAPIClient(integrationsV2).IntegrationsPimV2Api,

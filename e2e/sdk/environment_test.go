@@ -27,8 +27,11 @@ func testEnvironments(t *testing.T, w *world) {
 		m.GetResourceName() != w.crn("/environment="+made.GetId()) || m.CreatedAt == nil || !m.CreatedAt.Equal(*m.UpdatedAt) {
 		t.Errorf("the metadata is %+v", m)
 	}
-	if plain := w.environment(t, "prod"); plain.StreamGovernanceConfig != nil || plain.GetId() == made.GetId() {
-		t.Errorf("an environment of the same name without Stream Governance: %+v", plain)
+	if plain := w.environment(t, "prod"); plain.StreamGovernanceConfig.GetPackage() != "ESSENTIALS" || plain.GetId() == made.GetId() {
+		t.Errorf("an environment of the same name that asks for no package: %+v", plain)
+	}
+	if first := got(c.environments.GetOrgV2Environment(c.ctx, w.EnvironmentID).Execute()).want(t, http.StatusOK); first.StreamGovernanceConfig.GetPackage() != "ESSENTIALS" {
+		t.Errorf("the first environment: %+v", first)
 	}
 
 	updated := got(c.environments.UpdateOrgV2Environment(c.ctx, made.GetId()).OrgV2Environment(orgv2.OrgV2Environment{

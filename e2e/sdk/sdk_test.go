@@ -52,6 +52,7 @@ var subjects = []struct {
 	{"RoleBindings", testRoleBindings},
 	{"RoleBindingTwice", testRoleBindingTwice},
 	{"ServiceAccounts", testServiceAccounts},
+	{"TableflowRegions", testTableflowRegions},
 	{"Unauthenticated", testUnauthenticated},
 	{"Users", testUsers},
 }

@@ -13,8 +13,8 @@ import (
 // scenarios are the configurations, by their folders.
 var scenarios = map[string]scenario{
 	"api_key": {
-		made:   2,
-		update: []string{"-var", "name=ci-2"}, updated: "0 added, 1 changed, 0 destroyed",
+		made:   3,
+		update: []string{"-var", "name=ci-2"}, updated: "0 added, 2 changed, 0 destroyed",
 		first:  func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci") },
 		second: func(t *testing.T, w *weirtest.Server, o outputs) { checkKey(t, w, o, "ci-2") },
 	},
@@ -182,6 +182,10 @@ func checkKey(t *testing.T, w *weirtest.Server, o outputs, name string) {
 	if a := w.As(o.text("key.id"), o.text("key.secret")).Do(http.MethodGet, "/org/v2/environments", nil); a.Status != http.StatusOK {
 		t.Errorf("the key gets %d %s", a.Status, a.Raw)
 	}
+	o.want(map[string]any{
+		"tableflow.display_name": name, "tableflow.managed_resource.0.id": "tableflow",
+		"tableflow.managed_resource.0.kind": "Tableflow", "tableflow.managed_resource.0.api_version": "tableflow/v1",
+	})
 }
 
 func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg string) {
@@ -189,7 +193,7 @@ func checkEnvironments(t *testing.T, w *weirtest.Server, o outputs, name, pkg st
 	o.want(map[string]any{
 		"governed.display_name": name, "governed.stream_governance.0.package": pkg,
 		"governed.resource_name": "crn://confluent.cloud/organization=" + w.OrganizationID + "/environment=" + o.text("governed.id"),
-		"plain.display_name":     name + " without governance", "plain.stream_governance.0.package": "",
+		"plain.display_name":     name + " as it comes", "plain.stream_governance.0.package": "ESSENTIALS",
 		"by_id.display_name": name, "by_id.stream_governance.0.package": pkg,
 	})
 	o.same("governed.id", "by_id.id")
@@ -359,10 +363,11 @@ func checkAccounts(o outputs, name, description string) {
 	o.want(map[string]any{
 		"described.display_name": name, "described.description": description,
 		"described.kind": "ServiceAccount", "described.api_version": "iam/v2",
-		"plain.display_name": name + "-plain", "plain.description": "",
+		"plain.display_name": "Plain-" + name + " of the shop", "plain.description": "",
 		"by_id.display_name": name, "by_name.description": description,
 	})
 	o.same("described.id", "by_id.id", "by_name.id")
+	o.same("plain.id", "by_words.id")
 }
 
 // checkTeam looks at what the team's key may do: administer its environment,

@@ -177,9 +177,15 @@ func takesKeys(accepted []string) bool {
 		func(scheme string) bool { return accepts(accepted, scheme) })
 }
 
+// takesResourceKeys reports whether an operation is one of a resource, which
+// takes keys for that and not those that manage.
+func takesResourceKeys(accepted []string) bool { return accepts(accepted, SchemeResourceKey) }
+
 // wanted says which credentials an operation takes.
 func wanted(accepted []string) string {
 	switch {
+	case takesResourceKeys(accepted):
+		return "an API key for the resource with HTTP Basic authentication"
 	case !takesTokens(accepted):
 		return "a Cloud API key with HTTP Basic authentication"
 	case !takesKeys(accepted):
@@ -215,6 +221,9 @@ func (a *Authenticator) key(ctx context.Context, id, secret string, accepted []s
 		return nil, refuse("The API key or its secret is not valid")
 	}
 	if !accepts(accepted, record.Scheme) {
+		if takesResourceKeys(accepted) {
+			return nil, refuse("invalid API key: this operation takes an API key for the resource that it is about")
+		}
 		return nil, refuse("invalid API key: make sure you're using a Cloud API Key and not a resource-specific API key")
 	}
 	subject, err := a.Directory.Subject(ctx, org, record.Owner)

@@ -131,6 +131,12 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Missing answers for a path that neither this API nor the public one has, to
+// clients that read errors in this form alone.
+func (h *Handler) Missing(rw http.ResponseWriter, r *http.Request) {
+	h.Fail(rw, r, api.New(api.RouteNotFound, "There is nothing at this path"), errorBody)
+}
+
 // answer takes the steps that every endpoint has in common.
 func (h *Handler) answer(rw http.ResponseWriter, r *http.Request, to endpoint, name string) (any, error) {
 	q := &request{Request: r, name: name}

@@ -74,6 +74,9 @@ type Field struct {
 	PatternHint string
 	// Enum lists the allowed values of a String; empty means any.
 	Enum []string
+	// EnumFold takes the values of Enum, which are in capitals, in any case, and
+	// keeps them as sent.
+	EnumFold bool
 	// Default is what create takes when the field is absent. Null is no absence.
 	Default any
 	// Format is the OpenAPI format.
@@ -140,7 +143,7 @@ const (
 	// FilterOne takes one value.
 	FilterOne
 	// FilterAny takes several, in repeated parameters or separated by commas,
-	// and selects what has any of them.
+	// and selects what has any of them, or all as its words.
 	FilterAny
 )
 
@@ -237,5 +240,8 @@ func (k *Kind) field(path string) *Field {
 }
 
 func (f *Field) allows(value string) bool {
+	if f.EnumFold {
+		value = strings.ToUpper(value)
+	}
 	return len(f.Enum) == 0 || slices.Contains(f.Enum, value)
 }

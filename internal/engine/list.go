@@ -228,13 +228,33 @@ func (k *Kind) column(path string) string {
 func (k *Kind) condition(parameter string, filters url.Values) (store.Condition, error) {
 	path, f := k.filter(parameter)
 	if f.FilterBy == nil {
-		return store.Condition{Field: k.column(path), Values: filters[parameter]}, nil
+		return store.Condition{Field: k.column(path), Values: f.meant(filters[parameter])}, nil
 	}
 	c, err := f.FilterBy(filters.Get(parameter), filters)
 	if err != nil {
 		return c, api.BadParameter(api.InvalidParameter, parameter, "The parameter '"+parameter+"' "+err.Error())
 	}
 	return c, nil
+}
+
+// meant are the values that a filter selects by. Those for several values have
+// more than one reading, and all of them match: the vendor's example separates
+// values by commas, and a name may have a comma in it; the provider of Terraform
+// sends the words of a name as values.
+func (f *Field) meant(sent []string) []string {
+	if f.Filter != FilterAny {
+		return sent
+	}
+	values := slices.Clone(sent)
+	for _, v := range sent {
+		if strings.Contains(v, ",") {
+			values = append(values, strings.FieldsFunc(v, func(r rune) bool { return r == ',' })...)
+		}
+	}
+	if len(sent) > 1 {
+		values = append(values, strings.Join(sent, " "))
+	}
+	return values
 }
 
 // filters reads the query parameters that the kind's lists take. Empty ones
@@ -252,11 +272,6 @@ func (k *Kind) filters(query url.Values) (url.Values, error) {
 				v = f.To.literal(v)
 			}
 			values = append(values, v)
-			if f.Filter == FilterAny && strings.Contains(v, ",") {
-				// The vendor's example separates values by commas, and a name
-				// may have a comma in it: both readings match.
-				values = append(values, strings.FieldsFunc(v, func(r rune) bool { return r == ',' })...)
-			}
 		}
 		if len(values) > 0 {
 			out[parameter] = values

@@ -169,6 +169,9 @@ func (d *document) field(f *Field, s shape) *openapi3.Schema {
 	p.Deprecated = f.Deprecated
 	if f.Default != nil {
 		p.Default = f.Default
+		if doc, ok := f.Default.(Doc); ok {
+			p.Default = map[string]any(doc) // the document's own checks know no Doc
+		}
 	}
 	if f.Example != nil {
 		p.Examples = []any{f.Example}
@@ -224,11 +227,14 @@ func text(f *Field) *openapi3.Schema {
 	switch {
 	case f.MaxLength > 0:
 		t.MaxLength = openapi3.Ptr(uint64(f.MaxLength))
-	case len(f.Enum) == 0 && !f.ReadOnly && !f.Once:
+	case (len(f.Enum) == 0 || f.EnumFold) && !f.ReadOnly && !f.Once:
 		t.MaxLength = openapi3.Ptr(uint64(f.maxLength()))
 	}
 	if f.Pattern != nil {
 		t.Pattern = f.Pattern.String()
+	}
+	if f.EnumFold {
+		return t // an enum would exclude the other spellings; the description lists the values
 	}
 	for _, v := range f.Enum {
 		t.Enum = append(t.Enum, v)

@@ -169,7 +169,11 @@ func (m *merger) text(f *Field, s, at string) bool {
 	case strings.ContainsRune(s, 0):
 		m.fail(at, f.Name, "must not contain a NUL character")
 	case !f.allows(s):
-		m.fail(at, f.Name, "must be one of %s", strings.Join(f.Enum, ", "))
+		in := ""
+		if f.EnumFold {
+			in = ", in any case"
+		}
+		m.fail(at, f.Name, "must be one of %s%s", strings.Join(f.Enum, ", "), in)
 	case f.Pattern != nil && !f.Pattern.MatchString(s):
 		m.fail(at, f.Name, "must %s", f.PatternHint)
 	default:

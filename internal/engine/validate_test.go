@@ -256,6 +256,7 @@ func TestMergeLimits(t *testing.T) {
 	t.Parallel()
 	short := one(Field{MinLength: 2, MaxLength: 4})
 	enum := one(Field{Enum: []string{"ONE", "TWO"}})
+	fold := one(Field{Enum: []string{"ONE", "KELVIN"}, EnumFold: true})
 	pattern := one(Field{Pattern: regexp.MustCompile("^[a-z]*$"), PatternHint: "have letters alone"})
 	bounded := one(Field{Type: Array, MinItems: 1, MaxItems: 2, Items: &Field{Name: "item"}})
 	accepted := func(name string, fields []Field, sent string) mergeCase {
@@ -270,6 +271,9 @@ func TestMergeLimits(t *testing.T) {
 		refused("too long", short, `{"f":"😀😀😀😀😀"}`, "must have at most 4 characters, and has 5"),
 		refused("too short", short, `{"f":"é"}`, "must have at least 2 characters, and has 1"),
 		refused("empty", short, `{"f":""}`, "must not be empty"),
+		accepted("value in any case", fold, `{"f":"kElvin"}`),
+		refused("no value in any case", fold, `{"f":"two"}`, "must be one of ONE, KELVIN, in any case"),
+		refused("what only looks like a value", fold, `{"f":"\u212Aelvin"}`, "must be one of ONE, KELVIN, in any case"),
 		accepted("as long as any text", one(Field{}), `{"f":"`+strings.Repeat("é", MaxString)+`"}`),
 		refused("longer than any text", one(Field{}), `{"f":"`+strings.Repeat("é", MaxString+1)+`"}`, "must have at most 4096 characters, and has 4097"),
 		refused("NUL", one(Field{}), `{"f":"a\u0000b"}`, "must not contain a NUL character"),

@@ -279,7 +279,7 @@ func withdraw(ctx context.Context, w *engine.Write) error {
 	case StatusAccepted:
 		return api.New(api.BadRequest, "Bad Request. The invitation was already accepted")
 	case StatusDeactivated:
-		return api.New(api.BadRequest, "The invitation is deactivated already")
+		return nil // a deletion that is repeated has nothing left to do
 	}
 	w.New.Doc.Set("status", StatusDeactivated)
 	user, err := w.Engine.Lock(ctx, w.Tx, w.Old.Org, w.Engine.Kind(userID.Key), w.Old.Doc.String("user.id"))

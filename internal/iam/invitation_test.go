@@ -92,7 +92,14 @@ func TestWithdrawnInvitationTakesItsUser(t *testing.T) {
 	if f.get(User, o.Doc.String("user.id")) != nil {
 		t.Error("the user is still there")
 	}
-	wantCode(t, f.withdrawn(o.ID), api.BadRequest)
+	// Once more changes nothing.
+	before := f.get(Invitation, o.ID)
+	if err := f.withdrawn(o.ID); err != nil {
+		t.Error(err)
+	}
+	if after := f.get(Invitation, o.ID); status(t, after) != StatusDeactivated || !after.Updated.Equal(before.Updated) {
+		t.Errorf("the second deletion made it %+v", after)
+	}
 }
 
 func TestAcceptedInvitationCannotBeWithdrawn(t *testing.T) {

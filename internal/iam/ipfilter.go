@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/weirhq/weir/internal/api"
 	"github.com/weirhq/weir/internal/crn"
@@ -75,7 +76,9 @@ var IPFilter = &engine.Kind{
 			Description: "The operation groups that the filter covers; the resource group must be 'multiple'. An empty list covers nothing.",
 			Example:     []any{operation.Management, operation.Schema},
 			Items: &engine.Field{
-				Name: "operation_group", Enum: operation.GroupNames(), Description: "An operation group.", Example: operation.Management,
+				// The CLI's own example has small letters, and Terraform reads back what it sent.
+				Name: "operation_group", Enum: operation.GroupNames(), EnumFold: true, Example: operation.Management,
+				Description: "An operation group, in any case: " + strings.Join(operation.GroupNames(), ", ") + ".",
 			},
 		},
 		{
@@ -204,7 +207,17 @@ func checkOperationGroups(w *engine.Write) []api.Problem {
 // change the one send the other as they read it.
 func leavesMultiple(w *engine.Write) bool {
 	return w.Old != nil && w.Old.Doc.String("resource_group") == groupMultiple &&
-		slices.Equal(texts(w.Old.Doc, operationList), texts(w.New.Doc, operationList))
+		slices.Equal(operationGroups(w.Old.Doc), operationGroups(w.New.Doc))
+}
+
+// operationGroups are the operation groups of a filter by their names, however
+// they are spelt in it.
+func operationGroups(doc engine.Doc) []string {
+	groups := texts(doc, operationList)
+	for i := range groups {
+		groups[i] = strings.ToUpper(groups[i])
+	}
+	return groups
 }
 
 // settleFilter checks that the environment of a new filter exists, and drops
@@ -234,7 +247,7 @@ func ruleOf(o *engine.Object) (ipfilter.Filter, error) {
 	if err != nil {
 		return ipfilter.Filter{}, fmt.Errorf("iam: the scope of the stored IP filter %s %w", o.ID, err)
 	}
-	f := ipfilter.Filter{Environment: id, OperationGroups: texts(o.Doc, operationList)}
+	f := ipfilter.Filter{Environment: id, OperationGroups: operationGroups(o.Doc)}
 	if o.Doc.String("resource_group") == groupManagement {
 		f.OperationGroups = []string{operation.Management}
 	}

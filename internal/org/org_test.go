@@ -51,6 +51,27 @@ func TestStreamGovernanceGoesUpOnly(t *testing.T) {
 	}
 }
 
+// Whatever is written has a package, but for what had none before.
+func TestStreamGovernanceIsThere(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		old        *engine.Object
+		sent, kept string
+	}{
+		{nil, "", essentials},
+		{nil, advanced, advanced},
+		{environment(essentials), "", essentials},
+		{environment(essentials), advanced, advanced},
+		{environment(""), "", ""},
+		{environment(""), essentials, essentials},
+	} {
+		w := &engine.Write{Old: c.old, New: environment(c.sent)}
+		if err := govern(t.Context(), w); err != nil || packageOf(w.New) != c.kept {
+			t.Errorf("%v and then %q: %q, %v, want %q", c.old, c.sent, packageOf(w.New), err, c.kept)
+		}
+	}
+}
+
 func TestOrganizationNames(t *testing.T) {
 	t.Parallel()
 	var name *engine.Field

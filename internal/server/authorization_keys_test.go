@@ -93,6 +93,9 @@ ResourceOwner         topic     n n n n n n n
 ResourceOwner         ksql      n n n n n n n
 `
 
+// tableflowRegions is the one operation that takes a key for Tableflow.
+const tableflowRegions = "/tableflow/v1/regions"
+
 // keyScene is a scene with two environments, each with one of everything that
 // keys are made for.
 type keyScene struct {
@@ -203,8 +206,18 @@ func (s *keyScene) tryKey(t *testing.T, c *enginetest.Client, owner, resource st
 	if got := key.Do(t, http.MethodGet, environments, nil).Status; got == http.StatusOK != reaches {
 		t.Errorf("a key for %s gets %d from the environments", resource, got)
 	}
+	// One of Tableflow shows that it works where the provider of Terraform asks.
+	if strings.EqualFold(resource, "tableflow") {
+		regions := key.Do(t, http.MethodGet, tableflowRegions, nil).Want(t, http.StatusOK)
+		if data, ok := regions.Body["data"].([]any); !ok || len(data) != 0 {
+			t.Errorf("the regions are %s", regions.Raw)
+		}
+	} else if reaches {
+		key.Do(t, http.MethodGet, tableflowRegions, nil).Want(t, http.StatusUnauthorized)
+	}
 	c.Do(t, http.MethodPatch, path, map[string]any{"spec": map[string]any{"description": "changed"}}).Want(t, http.StatusOK)
 	c.Do(t, http.MethodDelete, path, nil).Want(t, http.StatusNoContent)
+	key.Do(t, http.MethodGet, tableflowRegions, nil).Want(t, http.StatusUnauthorized)
 }
 
 // TestKeysOfUsers is about keys for oneself: any user makes them, of every

@@ -530,6 +530,9 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, op := range operation.All() {
+		if ofResource(op) {
+			continue // tryKey uses them
+		}
 		if e.Serves(op.ID) && len(op.Scopes) == 0 && len(op.Credentials) > 0 && !slices.ContainsFunc(rows, func(a attempt) bool { return a.operation == op.ID }) {
 			t.Errorf("no row of the table tries %s", op.ID)
 		}

@@ -198,8 +198,8 @@ func TestIPFilterOfTheOrganization(t *testing.T) {
 			if !w.Engine.Serves(op.ID) || len(op.Credentials) == 0 {
 				continue
 			}
-			if len(op.Scopes) > 0 {
-				continue // of partners, who are in no organization
+			if len(op.Scopes) > 0 || ofResource(op) {
+				continue // of partners, who are in no organization, or for another kind of key
 			}
 			path := strings.NewReplacer("{id}", filter).Replace(op.Path)
 			if w.Engine.Failure(op.ID) != nil { // its errors have another form
@@ -352,6 +352,8 @@ func TestIPFiltersLockNobodyOut(t *testing.T) {
 		if a := in.do(t, "POST", ipFilters, in.filter("", there)); a.Status == http.StatusCreated || len(in.listed(t, ipFilters)) > 0 {
 			t.Error("a refused filter is there")
 		}
+		multiple["operation_groups"] = []string{"management"}
+		refusedLockOut(t, "a filter on management in small letters", in.do(t, "POST", ipFilters, multiple), officeAddress)
 		// Other groups have no requester to lock out.
 		multiple["operation_groups"] = []string{"SCHEMA"}
 		in.want(t, http.StatusNoContent, "DELETE", ipFilters+"/"+in.create(t, ipFilters, multiple), nil)
@@ -505,6 +507,16 @@ func TestIPFilterFields(t *testing.T) {
 	if got, _ := json.Marshal(a.Body["operation_groups"]); string(got) != `[]` {
 		t.Errorf("cleared, the groups are %s", got)
 	}
+	// A group is the same in any case, and stays as it was sent.
+	a = v.want(t, http.StatusOK, "PATCH", self, map[string]any{"operation_groups": []any{"schema", "Kafka_Data", "SCHEMA"}})
+	if got, _ := json.Marshal(a.Body["operation_groups"]); string(got) != `["schema","Kafka_Data","SCHEMA"]` {
+		t.Errorf("in small letters the groups are %s", got)
+	}
+	a = v.want(t, http.StatusOK, "PATCH", self, map[string]any{"resource_group": "management", "operation_groups": []any{"SCHEMA", "kafka_data", "schema"}})
+	if _, there := a.Body["operation_groups"]; there {
+		t.Errorf("on management it keeps them in another case: %s", a.Raw)
+	}
+	v.want(t, http.StatusOK, "PATCH", self, map[string]any{"resource_group": "multiple"})
 	// Whoever goes over to management sends the old operation groups along.
 	v.want(t, http.StatusOK, "PATCH", self, map[string]any{"operation_groups": []any{"SCHEMA"}})
 	a = v.want(t, http.StatusOK, "PATCH", self, map[string]any{"resource_group": "management", "operation_groups": []any{"SCHEMA"}})
@@ -670,7 +682,7 @@ func TestIPFilterSummary(t *testing.T) {
 		check("", "category kafka", "OPEN")
 		v.create(t, ipFilters, v.filter("", v.group(t, office)))
 		kafka := v.filter(env, v.group(t, lab))
-		kafka["resource_group"], kafka["operation_groups"] = "multiple", []any{"KAFKA_DATA"}
+		kafka["resource_group"], kafka["operation_groups"] = "multiple", []any{"kafka_Data"}
 		v.create(t, ipFilters, kafka)
 		check("", "MANAGEMENT", "LIMITED")
 		check(env, "MANAGEMENT", "LIMITED")

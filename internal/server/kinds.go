@@ -11,6 +11,7 @@ import (
 	"github.com/weirhq/weir/internal/partner"
 	"github.com/weirhq/weir/internal/pim"
 	"github.com/weirhq/weir/internal/quota"
+	"github.com/weirhq/weir/internal/tableflow"
 )
 
 // Kinds is the table of every kind that this server knows, sorted by key.
@@ -38,6 +39,7 @@ func Kinds() []*engine.Kind {
 		pim.Integration,
 		quota.Applied,
 		quota.Scope,
+		tableflow.Region,
 		iam.SSOConnection,
 		iam.Session,
 	}

@@ -115,6 +115,7 @@ func (s *Server) routes() (http.Handler, error) {
 			return s.limits.admit(w, r, caller)
 		},
 	}
+	groups := groups()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if form := forms[r.URL.Path]; form != nil {
 			s.form(w, r, form)
@@ -137,13 +138,29 @@ func (s *Server) routes() (http.Handler, error) {
 		}
 		switch {
 		case h == nil:
-			s.api(w, r)
+			missing := s.missing
+			if first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); recordOf(r.Context()).belowAPI && !groups[first] {
+				missing = private.Missing
+			}
+			s.api(w, r, missing)
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			h.ServeHTTP(w, r)
 		default:
 			s.methodNotAllowed(w, r, []string{http.MethodGet, http.MethodHead})
 		}
 	}), nil
+}
+
+// groups are the API groups with a version in their paths, as in "/iam/v2/users".
+// What else is asked for below /api is of the CLI's older API.
+func groups() map[string]bool {
+	out := map[string]bool{}
+	for _, op := range operation.All() {
+		if first, rest, _ := strings.Cut(op.Path[1:], "/"); strings.HasPrefix(rest, op.Version+"/") {
+			out[first] = true
+		}
+	}
+	return out
 }
 
 // form serves a page with a form for people. A form that is sent is admitted by
@@ -170,6 +187,8 @@ type record struct {
 	code string
 	// trace is the ID of the request's trace, or "".
 	trace string
+	// belowAPI says that the path began with /api, as that of the CLI does.
+	belowAPI bool
 	// limits are those of the server and client the request's address; limits is
 	// nil outside of a request.
 	limits *limits
@@ -320,7 +339,7 @@ func (s *Server) withPlainPath(next http.Handler) http.Handler {
 			// to be seen here (RFC 9112, 6.1).
 			w.Header().Set("Connection", "close")
 		}
-		if plain := plainPath(r.URL.EscapedPath()); plain != r.URL.EscapedPath() {
+		if plain, below := plainPath(r.URL.EscapedPath()); plain != r.URL.EscapedPath() {
 			u := *r.URL
 			parsed, err := u.Parse(plain)
 			if err != nil {
@@ -328,6 +347,7 @@ func (s *Server) withPlainPath(next http.Handler) http.Handler {
 				return
 			}
 			u.Path, u.RawPath = parsed.Path, parsed.RawPath
+			recordOf(r.Context()).belowAPI = below
 			clone := r.Clone(r.Context())
 			clone.URL = &u
 			r = clone
@@ -340,24 +360,25 @@ func (s *Server) withPlainPath(next http.Handler) http.Handler {
 // this API.
 const loginPath = "/confluent.cloud"
 
-func plainPath(escaped string) string {
+// plainPath returns the path in the one form, and whether it was below /api.
+func plainPath(escaped string) (plain string, below bool) {
 	for strings.Contains(escaped, "//") {
 		escaped = strings.ReplaceAll(escaped, "//", "/")
 	}
 	for _, prefix := range []string{"/api/", loginPath + "/api/"} {
 		if rest, ok := strings.CutPrefix(escaped, prefix); ok {
-			return "/" + rest
+			return "/" + rest, true
 		}
 	}
-	return escaped
+	return escaped, false
 }
 
-// api answers the public operations.
-func (s *Server) api(w http.ResponseWriter, r *http.Request) {
+// api answers the public operations, and missing for paths that have none.
+func (s *Server) api(w http.ResponseWriter, r *http.Request, missing http.HandlerFunc) {
 	op, params, allow := s.router.Match(r.Method, r.URL.EscapedPath())
 	switch {
 	case op == nil && allow == nil:
-		s.errors.Write(w, r, api.New(api.RouteNotFound, "The API has no operation at this path; see "+s.URL+"/docs"))
+		missing(w, r)
 		return
 	case op == nil && r.Method == http.MethodOptions:
 		w.Header().Set("Allow", strings.Join(allow, ", "))
@@ -373,10 +394,31 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	answer, caller, err := s.engine.Handle(w, r, *op, params)
 	rec.caller = caller
 	if err != nil {
+		if rec.belowAPI {
+			err = withoutRetry(err)
+		}
 		s.fail(w, r, err, s.engine.Failure(op.ID))
 		return
 	}
 	s.write(w, answer)
+}
+
+// withoutRetry tells the CLI by another status that an operation is not built: it
+// repeats whatever was answered with 500 and more, for 15 seconds, and then drops
+// the body.
+func withoutRetry(err error) error {
+	refused := new(api.Error)
+	if !errors.As(err, &refused) || refused.Code != api.NotImplemented {
+		return err
+	}
+	code := *api.NotImplemented
+	code.Status = http.StatusMethodNotAllowed
+	refused.Code = &code
+	return refused.WithHeader("Allow", "")
+}
+
+func (s *Server) missing(w http.ResponseWriter, r *http.Request) {
+	s.errors.Write(w, r, api.New(api.RouteNotFound, "The API has no operation at this path; see "+s.URL+"/docs"))
 }
 
 // fail answers with an error, whose body is made by body or, where that is nil, in

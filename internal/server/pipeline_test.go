@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -258,7 +259,15 @@ func testUnserved(t *testing.T, s *server.Server) {
 		unserved++
 		for _, prefix := range []string{"", "/api"} {
 			rec := ask(s, op.Method, prefix+filled(op.Path), loopback, func(r *http.Request) { r.Header.Del("Authorization") })
-			if rec.Code != http.StatusNotImplemented || code(t, rec) != api.NotImplemented.Name || !strings.Contains(rec.Body.String(), op.ID) {
+			want, allow := http.StatusNotImplemented, []string(nil)
+			if prefix != "" {
+				// The CLI asks below /api, and repeats what is 500 and more.
+				want, allow = http.StatusMethodNotAllowed, []string{""}
+			}
+			if got := rec.Header().Values("Allow"); !slices.Equal(got, allow) {
+				t.Errorf("%s%s: Allow is %q", prefix, op.Path, got)
+			}
+			if rec.Code != want || code(t, rec) != api.NotImplemented.Name || !strings.Contains(rec.Body.String(), op.ID) {
 				t.Errorf("%s %s%s (%s): %d: %.300s", op.Method, prefix, op.Path, op.ID, rec.Code, rec.Body)
 			}
 			deprecated := rec.Header().Get("Deprecation") != ""
@@ -454,5 +463,30 @@ func waitFor(t *testing.T, what string, done func() bool) {
 			t.Fatalf("waited too long for %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// TestOlderAPI is about paths below /api that nothing is at: the client of the
+// CLI's older API reads errors in a form of its own, and fails on any other.
+func TestOlderAPI(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, nil)
+	for _, path := range []string{"/api/schema_registries", "/api/service_accounts/7", "/api/growth/v1/offers", "/api//accounts", "/confluent.cloud/api/organizations/1/price_table", "/api/x", "/api/api" + environments} {
+		rec := ask(s, http.MethodGet, path, loopback, nil)
+		var body struct {
+			Error struct {
+				Code    int
+				Message string
+			}
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil || rec.Code != http.StatusNotFound || body.Error.Code != http.StatusNotFound || body.Error.Message == "" {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	// The public API below /api has the form that it has elsewhere.
+	for _, path := range []string{"/api/iam/v2/nothing", "/api/org", "/api/cmk/v9/clusters", "/schema_registries", "/x"} {
+		if rec := ask(s, http.MethodGet, path, loopback, nil); rec.Code != http.StatusNotFound || code(t, rec) != api.RouteNotFound.Name {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
 	}
 }

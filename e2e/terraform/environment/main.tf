@@ -1,5 +1,5 @@
-# Two environments, one with Stream Governance, and the data sources that find
-# them. Stream Governance can be raised: -var package=ADVANCED
+# Two environments, one that says its package of Stream Governance, and the data
+# sources that find them. The package can be raised: -var package=ADVANCED
 
 variable "name" {
   default = "staging"
@@ -18,7 +18,7 @@ resource "confluent_environment" "governed" {
 }
 
 resource "confluent_environment" "plain" {
-  display_name = "${var.name} without governance"
+  display_name = "${var.name} as it comes"
 }
 
 data "confluent_environment" "by_id" {

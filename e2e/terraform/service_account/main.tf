@@ -15,7 +15,7 @@ resource "confluent_service_account" "described" {
 }
 
 resource "confluent_service_account" "plain" {
-  display_name = "${var.name}-plain"
+  display_name = "Plain-${var.name} of the shop"
 }
 
 data "confluent_service_account" "by_id" {
@@ -28,6 +28,12 @@ data "confluent_service_account" "by_name" {
   depends_on   = [confluent_service_account.described]
 }
 
+# The provider sends each word as a value of its own.
+data "confluent_service_account" "by_words" {
+  display_name = confluent_service_account.plain.display_name
+  depends_on   = [confluent_service_account.plain]
+}
+
 output "described" {
   value = confluent_service_account.described
 }
@@ -38,6 +44,10 @@ output "plain" {
 
 output "by_id" {
   value = data.confluent_service_account.by_id
+}
+
+output "by_words" {
+  value = data.confluent_service_account.by_words
 }
 
 output "by_name" {

@@ -208,7 +208,9 @@ func borders(f *engine.Field) (accepted, refused []any) {
 	case len(f.Enum) > 0:
 		for _, v := range f.Enum {
 			accepted = append(accepted, v)
-			if lower := strings.ToLower(v); !slices.Contains(f.Enum, lower) {
+			if lower := strings.ToLower(v); f.EnumFold {
+				accepted = append(accepted, lower)
+			} else if !slices.Contains(f.Enum, lower) {
 				refused = append(refused, lower)
 			}
 		}

@@ -453,6 +453,15 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 		if got := only(r.ids(t, r.admin, r.parent, form), ids); len(got) != len(ids) {
 			t.Errorf("%s selects %q of %q", form.Encode(), got, ids)
 		}
+		// So it does from page to page.
+		form.Set("page_size", "1")
+		var paged []string
+		for _, page := range r.walk(t, r.admin, r.at(t, r.admin, r.parent, form)) {
+			paged = append(paged, page.ids...)
+		}
+		if len(only(paged, ids)) != len(ids) {
+			t.Errorf("%s selects %q of %q", form.Encode(), paged, ids)
+		}
 	}
 	if !free(p.Field) || r.spec.Only[p.path] != "" || !r.has(engine.Create) {
 		return
@@ -462,6 +471,9 @@ func (r *tester) checkFilter(t *testing.T, p property, value map[string]string) 
 		id := r.create(t, with(r.body(t, r.admin), p.path, text)).ID()
 		if got := r.ids(t, r.admin, r.parent, url.Values{p.parameter(): {text}}); !slices.Contains(got, id) {
 			t.Errorf("%s=%s does not select the object with this value", p.path, text)
+		}
+		if words := strings.Split(text, " "); !slices.Contains(r.ids(t, r.admin, r.parent, url.Values{p.parameter(): words}), id) {
+			t.Errorf("%s with the words %q does not select the object", p.path, words)
 		}
 		r.discard(t, id)
 	}
