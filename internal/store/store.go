@@ -121,8 +121,9 @@ type Reader interface {
 	// order with Backward. Private is not read. Its cost depends on Limit and
 	// not on After, save where nothing but Prefixes narrows the search: there
 	// it grows with the number of rows that begin with one, and without an
-	// organization with the number of rows that the narrowest condition finds. What
-	// is looked for by its name costs what there is of that name in all parents.
+	// organization with the number of rows that the narrowest condition finds. On
+	// SQLite what is looked for by its name costs what there is of that name in all
+	// parents.
 	List(ctx context.Context, q Query) ([]Row, error)
 	// Visit calls f with each row that List returns, in that order, until f
 	// returns an error, which Visit then returns. The row and its Body are there

@@ -32,8 +32,8 @@ const (
 //   - from several, by merging the ranges of each in the order of seq.
 //
 // The other conditions are tests on the rows found. The only sorts left are those of the
-// rows named by a list of IDs, which is as short as that list, and of the rows that have
-// one name, each in another parent.
+// rows named by a list of IDs, which is as short as that list, and on SQLite of the rows
+// that have one name, each in another parent.
 //
 // Two searches find rows out of order: that for a prefix, whose range of the
 // index is in the order of values, and that in every organization, which goes
