@@ -100,8 +100,8 @@ func newPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	if _, set := config.ConnConfig.RuntimeParams["application_name"]; !set {
 		config.ConnConfig.RuntimeParams["application_name"] = "weir"
 	}
-	// When a caller gives up, ask the server to stop the statement and keep
-	// the connection, rather than drop it as pgx does by default.
+	// When a caller gives up, ask the server to stop the statement, which holds locks and
+	// a connection of the server's until then.
 	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 2 * time.Second}
 	}
@@ -137,7 +137,7 @@ func (r postgresReader) exec(ctx context.Context, sql string, args []any) (int64
 	if err != nil {
 		return 0, err
 	}
-	defer c.Release()
+	defer release(ctx, c)
 	return postgresConn{q: c}.exec(ctx, sql, args)
 }
 
@@ -146,7 +146,7 @@ func (b *postgresBackend) readAlone(ctx context.Context, s statement) error {
 	if err != nil {
 		return err
 	}
-	defer c.Release()
+	defer release(ctx, c)
 	return postgresConn{q: c}.query(ctx, s.sql, s.args, s.row)
 }
 
@@ -170,7 +170,7 @@ func (b *postgresBackend) readTogether(ctx context.Context, reads []*pendingRead
 	c, err := b.acquire(ctx)
 	switch {
 	case err == nil:
-		defer c.Release()
+		defer release(ctx, c)
 		statements := make([]statement, len(reads))
 		for i, r := range reads {
 			statements[i] = r.statement
@@ -207,6 +207,18 @@ func (b *postgresBackend) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return nil, fmt.Errorf("%w: none was free for %s: %w", store.ErrNoConnections, acquireTimeout, err)
 	}
 	return nil, postgresError(ctx, err)
+}
+
+// release gives a connection back. One whose caller has left is closed: the server may
+// be about to hear that it should stop what that one asked for, and would stop what the
+// next one asks for instead.
+func release(ctx context.Context, c *pgxpool.Conn) {
+	if ctx.Err() != nil && !c.Conn().IsClosed() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+		defer cancel()
+		_ = c.Conn().Close(end)
+	}
+	c.Release()
 }
 
 func (b *postgresBackend) snapshot(ctx context.Context, fn func(conn) error) error {
@@ -271,7 +283,7 @@ func (b *postgresBackend) once(ctx context.Context, fn func(txConn) error) (err 
 			// again: the next one may lead to where writes are taken.
 			_ = t.c.Conn().Close(end)
 		}
-		t.c.Release()
+		release(ctx, t.c)
 	}()
 	if err := fn(t); err != nil {
 		return err

@@ -179,6 +179,37 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
+// TestConnectionOfWhoLeft closes the connection of a transaction whose context has ended.
+func TestConnectionOfWhoLeft(t *testing.T) {
+	t.Parallel()
+	s := openPostgres(t, pgtest.URL(t)+"&pool_max_conns=1", Options{})
+	process := func() (id int64) {
+		err := s.(*db).backend.update(t.Context(), func(c txConn) error {
+			return c.query(t.Context(), "SELECT pg_backend_pid()", nil, func(scan func(...any) error) error { return scan(&id) })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	kept := process()
+	if again := process(); again != kept {
+		t.Errorf("connection %d was not used again, but %d", kept, again)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	if err := s.Update(ctx, func(tx store.Tx) error {
+		begin(t, tx)
+		leave()
+		_, err := tx.Lock(ctx, "org", store.Key{Kind: "kind", ID: "a"})
+		return err
+	}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if again := process(); again == kept {
+		t.Error("the connection is used again, on which a word to stop may be under way")
+	}
+}
+
 // TestServerGoneAndBack takes the server away under an open store.
 func TestServerGoneAndBack(t *testing.T) {
 	t.Parallel()
