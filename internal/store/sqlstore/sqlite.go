@@ -40,7 +40,7 @@ type sqliteBackend struct {
 	closing chan struct{}
 	// followers counts the goroutine that looks for changes of others.
 	followers sync.WaitGroup
-	polled    func()
+	polled    func(version int64)
 	cache     *cache
 	// beside makes update wait until other processes have noticed.
 	beside    bool

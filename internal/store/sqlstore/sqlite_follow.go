@@ -49,7 +49,7 @@ func (b *sqliteBackend) follow(f *feed) {
 			}
 			known = version
 			if b.polled != nil {
-				b.polled()
+				b.polled(version)
 			}
 			select {
 			case <-ticks.C:

@@ -46,8 +46,9 @@ type Options struct {
 	committed func(functions int)
 	// lease, where set, takes the place of cacheLease.
 	lease time.Duration
-	// polled, where set, is told of each look at what others changed.
-	polled func()
+	// polled, where set, is told of each look at what others changed, with the data
+	// version or -1.
+	polled func(version int64)
 }
 
 func (o Options) logger() *slog.Logger {
