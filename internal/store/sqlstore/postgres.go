@@ -226,7 +226,7 @@ func (b *postgresBackend) snapshot(ctx context.Context, fn func(conn) error) err
 	if err != nil {
 		return err
 	}
-	defer c.Release()
+	defer release(ctx, c)
 	t, err := c.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return postgresError(ctx, err)
