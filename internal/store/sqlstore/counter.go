@@ -132,24 +132,30 @@ type delta struct {
 	By int64
 }
 
-// deltas are those of transactions that run as one, in the order in which all
-// transactions take them.
-func deltas(all ...tallies) []delta {
-	sums := map[store.Counter]delta{}
+// deltas are those of the transaction.
+func (t tallies) deltas() []delta {
+	var all []delta
 	add := func(rows map[store.Key][]store.Share, by int64) {
 		for _, shares := range rows {
 			for _, s := range shares {
-				d, known := sums[s.Counter]
-				if known {
-					s.Limit = min(s.Limit, d.Limit)
-				}
-				sums[s.Counter] = delta{s, d.By + by}
+				all = append(all, delta{s, by})
 			}
 		}
 	}
-	for _, t := range all {
-		add(t.before, -1)
-		add(t.after, 1)
+	add(t.before, -1)
+	add(t.after, 1)
+	return sum(all)
+}
+
+// sum makes one delta of those of a counter, and leaves out what comes to nothing. They
+// are in the order in which all transactions take them.
+func sum(all []delta) []delta {
+	sums := map[store.Counter]delta{}
+	for _, d := range all {
+		if known, ok := sums[d.Counter]; ok {
+			d.Limit, d.By = min(d.Limit, known.Limit), d.By+known.By
+		}
+		sums[d.Counter] = d
 	}
 	maps.DeleteFunc(sums, func(_ store.Counter, d delta) bool { return d.By == 0 })
 	return slices.SortedFunc(maps.Values(sums), func(a, b delta) int {

@@ -22,7 +22,11 @@ const (
 // whether that can be.
 func (s *db) join(t *tx) bool {
 	c, ok := t.conn.txConn.(*postgresTx)
-	if !ok || c.c != nil || t.conn.err != nil || t.tallied.overdraw || s.refusals.concern(t) {
+	if !ok || c.c != nil || t.conn.err != nil || t.tallied.overdraw {
+		return false
+	}
+	t.counted = t.tallied.deltas()
+	if s.refusals.concern(t) {
 		return false
 	}
 	t.held, c.held = c.held, nil
@@ -91,20 +95,19 @@ func (s *db) share(ctx context.Context, all []*tx) []error {
 // fits adds what the transaction counts to what is taken, and reports whether one
 // transaction may take as much.
 func (s *db) fits(taken map[store.Counter]int64, t *tx) bool {
-	counted := deltas(t.tallied)
-	for _, c := range counted {
+	for _, c := range t.counted {
 		if s.dialect.spreads(c.Counter) && taken[c.Counter]+c.By > s.dialect.allowance(s.limits.of(c.Share)) {
 			return false
 		}
 	}
-	for _, c := range counted {
+	for _, c := range t.counted {
 		taken[c.Counter] += c.By
 	}
 	return true
 }
 
 func (t *tx) counts(c store.Counter) bool {
-	return slices.ContainsFunc(deltas(t.tallied), func(d delta) bool { return d.Counter == c })
+	return slices.ContainsFunc(t.counted, func(d delta) bool { return d.Counter == c })
 }
 
 // runShared does what the transactions would do in one.
@@ -122,18 +125,18 @@ func (s *db) runShared(ctx context.Context, all []*tx) error {
 		written := changes{}
 		t := s.newTx(c, &written)
 		t.assume = true
-		counted := make([]tallies, len(all))
-		for i, one := range all {
+		var counted []delta
+		for _, one := range all {
 			for _, statement := range one.held {
 				if err := c.later(ctx, one.blaming(statement)); err != nil {
 					return err
 				}
 			}
-			counted[i] = one.tallied
+			counted = append(counted, one.counted...)
 			t.events = append(t.events, one.events...)
 			written.merge(one.written.Change)
 		}
-		return s.complete(ctx, t, deltas(counted...))
+		return s.complete(ctx, t, sum(counted))
 	})
 }
 
@@ -197,5 +200,5 @@ func (r *refusals) concern(t *tx) bool {
 	}
 	now := time.Now()
 	return now.Before(r.until[t.place]) ||
-		slices.ContainsFunc(deltas(t.tallied), func(d delta) bool { return now.Before(r.until[d.Counter]) })
+		slices.ContainsFunc(t.counted, func(d delta) bool { return now.Before(r.until[d.Counter]) })
 }

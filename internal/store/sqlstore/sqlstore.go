@@ -402,7 +402,7 @@ func (s *db) attempt(ctx context.Context, fn func(store.Tx) error, how manner) e
 			return s.shared.do(ctx, t)
 		}
 		if err == nil {
-			err = s.complete(ctx, t, deltas(t.tallied))
+			err = s.complete(ctx, t, t.tallied.deltas())
 		}
 		// A statement that failed has left the transaction in doubt, whatever
 		// fn made of it; and a request to run again is not for fn to answer.

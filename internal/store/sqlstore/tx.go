@@ -63,8 +63,9 @@ type tx struct {
 	// assumed is of how many inserts that is still open.
 	assume  bool
 	assumed int
-	// held are statements that another transaction runs.
-	held []statement
+	// held are statements that another transaction runs, and counted is what it counts.
+	held    []statement
+	counted []delta
 	// place is where in the order of names the first row inserted stands.
 	place string
 	// blamed is what one of the statements failed with.
