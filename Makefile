@@ -7,6 +7,10 @@ SHELL := bash
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
+# All is built as what is shipped, so that nothing is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
+
 # FUZZTIME is how long each fuzz target runs.
 FUZZTIME ?= 10s
 
@@ -54,7 +58,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build bin/weir
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/weir ./cmd/weir
+	$(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/weir ./cmd/weir
 
 .PHONY: deps
 deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
@@ -62,11 +66,12 @@ deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
 
 .PHONY: test
 test: deps ## Run all tests: both databases, the engine, the clients
-	$(GO) test -v -timeout 20m $(PARALLEL) ./... | eval "$$summary"
+	@# To vet takes long, and make lint does it.
+	$(GO) test -v -vet=off -timeout 20m $(PARALLEL) ./... | eval "$$summary"
 	@# Some tests read the vendor's documents from modules that no code imports.
 	(cd e2e && $(GO) mod download)
-	(cd e2e && $(GO) test -v -timeout 20m $(PARALLEL) ./... | eval "$$summary")
-	(cd deploy && $(GO) test -v ./... | eval "$$summary")
+	(cd e2e && $(GO) test -v -vet=off -timeout 20m $(PARALLEL) ./... | eval "$$summary")
+	(cd deploy && $(GO) test -v -vet=off ./... | eval "$$summary")
 
 # RACE_PACKAGES are those that test-race tests.
 RACE_PACKAGES ?= ./...

@@ -5,14 +5,13 @@ package audittest
 import (
 	"bytes"
 	"encoding/json"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/weirhq/weir/docs"
 	"github.com/weirhq/weir/internal/audit"
 )
 
@@ -81,8 +80,16 @@ func (d *Data) Principal() (kind, id string) {
 }
 
 var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	_, here, _, _ := runtime.Caller(0)
-	return jsonschema.NewCompiler().Compile(filepath.Join(filepath.Dir(here), "..", "..", "..", "docs", "audit-event.schema.json"))
+	const url = "audit-event.schema.json"
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(docs.AuditEventSchema))
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(url, document); err != nil {
+		return nil, err
+	}
+	return c.Compile(url)
 })
 
 // Read returns the event.
