@@ -96,7 +96,12 @@ func (b *postgresBackend) renewInstance() {
 }
 
 func (b *postgresBackend) send(ctx context.Context, _ *feed, text string) error {
-	_, err := postgresConn{q: b.pool}.exec(ctx, sendSQL, []any{text})
+	c, err := b.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(ctx, c)
+	_, err = postgresConn{q: c}.exec(ctx, sendSQL, []any{text})
 	return err
 }
 
