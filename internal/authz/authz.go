@@ -108,11 +108,12 @@ func placeOf(scope crn.Pattern) crn.Pattern {
 	return crn.PatternOf(c)
 }
 
+// all is what the names of all organizations begin with.
+var all = crn.Must(crn.New(crn.Authority))
+
 // Root is the name of an organization, which all of its resources' names begin
 // with.
-func Root(org string) crn.CRN {
-	return crn.Must(crn.New(crn.Authority, crn.Segment{Key: "organization", Value: org}))
-}
+func Root(org string) crn.CRN { return crn.Must(all.Append("organization", org)) }
 
 // Question is what is asked: may the subject do Operation on what On names, of
 // type Resource.
