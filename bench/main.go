@@ -81,6 +81,7 @@ var parts = []struct {
 	{"replicas", (*bench).replicas},
 	{"startup", (*bench).startup},
 	{"million", (*bench).million},
+	{"million-postgres", (*bench).millionPostgres},
 }
 
 // run measures the chosen parts and prints a table for each. What was measured

@@ -16,6 +16,10 @@ const (
 	onPlain  = "Many service accounts, SQLite, no cache"
 	onPages  = "Pages of 100 of many service accounts, SQLite, no cache"
 	manyName = "Weir with many"
+	// On PostgreSQL nothing is cached.
+	onManyPostgres  = "Many service accounts, PostgreSQL"
+	onPagesPostgres = "Pages of 100 of many service accounts, PostgreSQL"
+
 	fewName  = "Weir with few"
 	lastPage = "last full page"
 	page1    = "page 1"
@@ -24,34 +28,23 @@ const (
 	idleMany   = "memory, idle, with many service accounts"
 	loadedMany = "memory, loaded, with many service accounts"
 	seedTime   = "making many service accounts"
+	// onPostgresToo ends the names of figures that are taken on PostgreSQL too.
+	onPostgresToo = ", PostgreSQL"
 )
 
 // million compares Weir with a million service accounts, or as many as there
 // shall be, with one that has few.
 func (b *bench) million(ctx context.Context) error {
-	many, err := b.startMany(ctx)
+	many, err := b.startMany(ctx, "many", "", "")
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(b.out, "\nMany are %d service accounts, few are %d.\n", b.many, b.objects)
 	idle, err := b.idle(ctx, many)
 	if err != nil {
 		return err
 	}
 	b.add(idleMany, idle, megabytes)
-	last, err := many.walk(ctx, b.many)
-	if err != nil {
-		return err
-	}
-	many.works = many.operations(ctx)
-	few, err := b.startFilled(ctx, fewName, "few", "")
-	if err != nil {
-		return err
-	}
-	// To find what there is to delete takes a walk over all of them, and exchanges
-	// have nothing to do with them.
-	names := slices.DeleteFunc(slices.Clone(allWorks), func(name string) bool { return name == remove || name == exchange })
-	err = b.compare(ctx, onMany, names, &many.contestant, &few.contestant)
+	last, few, err := b.compareMany(ctx, onMany, many, "few", "")
 	if err == nil {
 		var loaded float64
 		if loaded, err = b.loaded(ctx, many); err == nil {
@@ -62,6 +55,47 @@ func (b *bench) million(ctx context.Context) error {
 		err = b.millionPlain(ctx, many, few, last)
 	}
 	return errors.Join(err, b.printRows(b.out, onMany), b.printRows(b.out, onPlain), b.printRows(b.out, onPages))
+}
+
+// millionPostgres is million on PostgreSQL.
+func (b *bench) millionPostgres(ctx context.Context) error {
+	s := b.startPostgres()
+	if s == nil {
+		return nil
+	}
+	database, err := s.database()
+	if err != nil {
+		return err
+	}
+	many, err := b.startMany(ctx, "many-postgres", database, onPostgresToo)
+	if err != nil {
+		return err
+	}
+	if database, err = s.database(); err != nil {
+		return err
+	}
+	last, _, err := b.compareMany(ctx, onManyPostgres, many, "few-postgres", database)
+	if err == nil {
+		err = b.comparePages(ctx, onPagesPostgres, many, last)
+	}
+	return errors.Join(err, b.printRows(b.out, onManyPostgres), b.printRows(b.out, onPagesPostgres))
+}
+
+// compareMany compares Weir with many with one that has few, which it starts. It
+// returns that and the path of the last full page of many.
+func (b *bench) compareMany(ctx context.Context, part string, many *weir, folder, database string) (last string, few *weir, err error) {
+	_, _ = fmt.Fprintf(b.out, "\nMany are %d service accounts, few are %d.\n", b.many, b.objects)
+	if last, err = many.walk(ctx, b.many); err != nil {
+		return "", nil, err
+	}
+	many.works = many.operations(ctx)
+	if few, err = b.startFilled(ctx, fewName, folder, database); err != nil {
+		return "", nil, err
+	}
+	// To find what there is to delete takes a walk over all of them, and exchanges
+	// have nothing to do with them.
+	names := slices.DeleteFunc(slices.Clone(allWorks), func(name string) bool { return name == remove || name == exchange })
+	return last, few, b.compare(ctx, part, names, &many.contestant, &few.contestant)
 }
 
 // millionPlain compares the two without their caches: what the database takes
@@ -78,14 +112,15 @@ func (b *bench) millionPlain(ctx context.Context, many, few *weir, last string) 
 	if err := b.compare(ctx, onPlain, readWorks, &many.contestant, &few.contestant); err != nil {
 		return err
 	}
-	return b.comparePages(ctx, many, last)
+	return b.comparePages(ctx, onPages, many, last)
 }
 
-// startMany makes a data folder with many service accounts, and starts Weir on it
-// a few times to see how long that takes. The last one runs on.
-func (b *bench) startMany(ctx context.Context) (*weir, error) {
-	data := filepath.Join(b.folder, "many")
-	w, err := b.startWeir(ctx, manyName, data, "")
+// startMany makes a data folder or database with many service accounts, and starts
+// Weir on it a few times to see how long that takes. The last one runs on. The names of
+// the figures end as they are told to.
+func (b *bench) startMany(ctx context.Context, folder, database, end string) (*weir, error) {
+	data := filepath.Join(b.folder, folder)
+	w, err := b.startWeir(ctx, manyName, data, database)
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +128,10 @@ func (b *bench) startMany(ctx context.Context) (*weir, error) {
 		return nil, err
 	}
 	began := time.Now()
-	if err := seed(ctx, data, "", w.organization, b.many); err != nil {
+	if err := seed(ctx, data, database, w.organization, b.many); err != nil {
 		return nil, err
 	}
-	b.add(seedTime, time.Since(began).Seconds(), seconds)
+	b.add(seedTime+end, time.Since(began).Seconds(), seconds)
 	var took []float64
 	for range b.starts() {
 		if len(took) > 0 {
@@ -104,12 +139,12 @@ func (b *bench) startMany(ctx context.Context) (*weir, error) {
 				return nil, err
 			}
 		}
-		if w, err = b.startWeir(ctx, manyName, data, ""); err != nil {
+		if w, err = b.startWeir(ctx, manyName, data, database); err != nil {
 			return nil, err
 		}
 		took = append(took, inMilliseconds(w.took))
 	}
-	b.add(readyMany, median(took), milliseconds)
+	b.add(readyMany+end, median(took), milliseconds)
 	return w, nil
 }
 
@@ -137,7 +172,7 @@ func (w *weir) walk(ctx context.Context, objects int) (last string, err error) {
 }
 
 // comparePages loads the last page and the first in turn.
-func (b *bench) comparePages(ctx context.Context, w *weir, last string) error {
+func (b *bench) comparePages(ctx context.Context, part string, w *weir, last string) error {
 	if !slices.Contains(b.works, listOf100) {
 		return nil
 	}
@@ -147,5 +182,5 @@ func (b *bench) comparePages(ctx context.Context, w *weir, last string) error {
 			listOf100: over(w.process.address, http.StatusOK, always(request)),
 		}}
 	}
-	return b.compare(ctx, onPages, []string{listOf100}, page(lastPage, last), page(page1, accounts+"?page_size=100"))
+	return b.compare(ctx, part, []string{listOf100}, page(lastPage, last), page(page1, accounts+"?page_size=100"))
 }

@@ -83,8 +83,11 @@ func targets() []target {
 		{what: "time of the last full page by page 1, many service accounts", wanted: 1.2, atMost: true, measured: longer(onPages, listOf100, lastPage, page1)},
 		{what: "time of read by id with many by that with few service accounts", wanted: 1.2, atMost: true, measured: longer(onMany, readByID, manyName, fewName)},
 		{what: "the same without a cache", wanted: 1.2, atMost: true, measured: longer(onPlain, readByID, manyName, fewName)},
+		{what: "time of the last full page by page 1, many service accounts, PostgreSQL", wanted: 1.2, atMost: true, measured: longer(onPagesPostgres, listOf100, lastPage, page1)},
+		{what: "time of read by id with many by that with few service accounts, PostgreSQL", wanted: 1.2, atMost: true, measured: longer(onManyPostgres, readByID, manyName, fewName)},
 		{what: readyEmpty, wanted: 100, atMost: true, unit: milliseconds, measured: single(readyEmpty)},
 		{what: readyMany, wanted: 300, atMost: true, unit: milliseconds, measured: single(readyMany)},
+		{what: readyMany + onPostgresToo, wanted: 300, atMost: true, unit: milliseconds, measured: single(readyMany + onPostgresToo)},
 		{what: idleMemory, wanted: 60, atMost: true, unit: megabytes, measured: single(idleMemory)},
 	}
 	for _, work := range allWorks {
