@@ -148,7 +148,7 @@ func TestReadLeaves(t *testing.T) {
 // read waits for them, neither while the server is silent nor when it is back.
 func TestStuckReads(t *testing.T) {
 	t.Parallel()
-	const n = 2 * readSenders
+	n := 2 * senders()
 	p, through := newProxy(t, pgtest.Start(t).URL())
 	s := openPostgres(t, through, Options{})
 	watch(t, s)
@@ -171,7 +171,7 @@ func TestStuckReads(t *testing.T) {
 		})
 	}
 	b := s.(*db).backend.(*postgresBackend)
-	eventually(t, "reads that are stuck", func() bool { return b.pool.Stat().AcquiredConns() >= n })
+	eventually(t, "reads that are stuck", func() bool { return int(b.pool.Stat().AcquiredConns()) >= n })
 	eventually(t, "the gate to shut", func() bool { return b.gate.pass() != nil })
 	began := time.Now()
 	if err := get(t.Context()); !errors.Is(err, store.ErrUnavailable) {

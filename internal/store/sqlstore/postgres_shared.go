@@ -11,12 +11,8 @@ import (
 	"github.com/weirhq/weir/internal/store"
 )
 
-const (
-	// sharedSenders is how many transactions that functions share run at a time, and
-	// maxShared how many functions share one at most.
-	sharedSenders = 4
-	maxShared     = 16
-)
+// maxShared is how many functions share a transaction at most.
+const maxShared = 16
 
 // join takes what the transaction would do, to be done in another one, and reports
 // whether that can be.
