@@ -66,12 +66,12 @@ deps: ## Install what the tests need beside Go (PostgreSQL's server programs)
 
 .PHONY: test
 test: deps ## Run all tests: both databases, the engine, the clients
-	@# To vet takes long, and make lint does it.
+	@# To vet takes long, and make lint does it, save in deploy.
 	$(GO) test -v -vet=off -timeout 20m $(PARALLEL) ./... | eval "$$summary"
 	@# Some tests read the vendor's documents from modules that no code imports.
 	(cd e2e && $(GO) mod download)
 	(cd e2e && $(GO) test -v -vet=off -timeout 20m $(PARALLEL) ./... | eval "$$summary")
-	(cd deploy && $(GO) test -v -vet=off ./... | eval "$$summary")
+	(cd deploy && $(GO) test -v ./... | eval "$$summary")
 
 # RACE_PACKAGES are those that test-race tests.
 RACE_PACKAGES ?= ./...
