@@ -12,14 +12,14 @@ import (
 
 // The tables of the part, and who is in them.
 const (
-	onMany   = "Many service accounts, SQLite"
-	onPlain  = "Many service accounts, SQLite, no cache"
-	onPages  = "Pages of 100 of many service accounts, SQLite, no cache"
-	manyName = "Weir with many"
+	onMany  = "Many service accounts, SQLite"
+	onPlain = "Many service accounts, SQLite, no cache"
+	onPages = "Pages of 100 of many service accounts, SQLite, no cache"
 	// On PostgreSQL nothing is cached.
 	onManyPostgres  = "Many service accounts, PostgreSQL"
 	onPagesPostgres = "Pages of 100 of many service accounts, PostgreSQL"
 
+	manyName = "Weir with many"
 	fewName  = "Weir with few"
 	lastPage = "last full page"
 	page1    = "page 1"
@@ -35,7 +35,7 @@ const (
 // million compares Weir with a million service accounts, or as many as there
 // shall be, with one that has few.
 func (b *bench) million(ctx context.Context) error {
-	many, err := b.startMany(ctx, "many", "", "")
+	many, err := b.startMany(ctx, "many", "")
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (b *bench) millionPostgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	many, err := b.startMany(ctx, "many-postgres", database, onPostgresToo)
+	many, err := b.startMany(ctx, "many-postgres", database)
 	if err != nil {
 		return err
 	}
@@ -116,9 +116,12 @@ func (b *bench) millionPlain(ctx context.Context, many, few *weir, last string) 
 }
 
 // startMany makes a data folder or database with many service accounts, and starts
-// Weir on it a few times to see how long that takes. The last one runs on. The names of
-// the figures end as they are told to.
-func (b *bench) startMany(ctx context.Context, folder, database, end string) (*weir, error) {
+// Weir on it a few times to see how long that takes. The last one runs on.
+func (b *bench) startMany(ctx context.Context, folder, database string) (*weir, error) {
+	end := ""
+	if database != "" {
+		end = onPostgresToo
+	}
 	data := filepath.Join(b.folder, folder)
 	w, err := b.startWeir(ctx, manyName, data, database)
 	if err != nil {

@@ -148,7 +148,7 @@ func TestReadLeaves(t *testing.T) {
 // read waits for them, neither while the server is silent nor when it is back.
 func TestStuckReads(t *testing.T) {
 	t.Parallel()
-	n := 2 * senders()
+	n := 2 * senders(defaultPoolSize)
 	p, through := newProxy(t, pgtest.Start(t).URL())
 	s := openPostgres(t, through, Options{})
 	watch(t, s)

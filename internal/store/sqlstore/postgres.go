@@ -47,16 +47,14 @@ type postgresBackend struct {
 	reads         *gather[*pendingRead]
 }
 
-const (
-	// maxReads is how many reads of single rows go together at most.
-	maxReads = 16
-)
+// maxReads is how many reads of single rows go together at most.
+const maxReads = 16
 
-// senders returns how many ways to the server are used at a time by reads of single
+// senders returns how many of so many connections are used at a time by reads of single
 // rows, and as many by transactions that are shared. Where processors are few, more ways
 // would not be faster but have less go together: with two processors and 32 callers, two
 // ways carry a quarter more reads than four and a fifth more creations.
-func senders() int { return min(max(runtime.GOMAXPROCS(0), 2), 4) }
+func senders(connections int32) int { return min(max(runtime.GOMAXPROCS(0), 2), 4, int(connections)) }
 
 // pendingRead is a read of a single row. Where many come at the same time they go to
 // the server together: the way there and back takes more than the read.
@@ -81,16 +79,17 @@ func OpenPostgres(ctx context.Context, databaseURL string, opts Options) (store.
 	}
 	b := &postgresBackend{pool: pool, log: opts.logger(), committed: opts.committed, stopListening: func() {}}
 	b.gate = newGate(pool.Config().ConnConfig, pool.Reset, opts.logger())
+	ways := senders(pool.Config().MaxConns)
 	b.reads = (&gather[*pendingRead]{
 		alone:    func(ctx context.Context, r *pendingRead) error { return b.readAlone(ctx, r.statement) },
 		together: b.readTogether,
 		ready:    b.gate.pass,
-		senders:  min(senders(), int(pool.Config().MaxConns)), most: maxReads,
+		senders:  ways, most: maxReads,
 		patience: readPatience,
 	}).start()
 	b.renewInstance()
 	s := newDB(&postgresDialect, b, nil, opts)
-	s.shared = s.newShared(min(senders(), int(pool.Config().MaxConns)), b.gate.pass)
+	s.shared = s.newShared(ways, b.gate.pass)
 	return s, nil
 }
 

@@ -96,12 +96,7 @@ func (b *postgresBackend) renewInstance() {
 }
 
 func (b *postgresBackend) send(ctx context.Context, _ *feed, text string) error {
-	c, err := b.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer release(ctx, c)
-	_, err = postgresConn{q: c}.exec(ctx, sendSQL, []any{text})
+	_, err := postgresReader{backend: b}.exec(ctx, sendSQL, []any{text})
 	return err
 }
 

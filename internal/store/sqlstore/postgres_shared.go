@@ -41,12 +41,12 @@ func (t *tx) blaming(s statement) statement {
 }
 
 // newShared returns what runs transactions that ask nothing as one of the database.
-func (s *db) newShared(senders int, ready func() error) *gather[*tx] {
+func (s *db) newShared(ways int, ready func() error) *gather[*tx] {
 	return (&gather[*tx]{
 		alone:    func(ctx context.Context, t *tx) error { return s.runShared(ctx, []*tx{t}) },
 		together: s.share,
 		ready:    ready,
-		senders:  senders, most: maxShared,
+		senders:  ways, most: maxShared,
 		bound:    true,
 		patience: writePatience,
 	}).start()
